@@ -1,0 +1,3 @@
+module github.com/pocketflowgo/pocketflow/migrations
+
+go 1.26

@@ -1,0 +1,77 @@
+// Package storage is the one door to the databases: the records, the errors
+// and the four roles (Workers, Flows, Tasks, Queue) that a driver implements.
+// A service is handed its own role and nothing else.
+//
+// Rules that hold for every role:
+//
+//   - A method is one whole atomic step. There is no Begin or Commit, and
+//     nobody outside a driver sees a transaction.
+//   - Methods that take a batch return one outcome per item, in the order
+//     given; a failed item leaves the others untouched. The second result is
+//     for failures of the whole call (connection lost, context ended), after
+//     which any or none of the batch may be durable: repeat it, every method
+//     says how a repeat is answered.
+//   - A nil error means durable: the change survives power loss.
+//   - Times are handed in, UTC, cut to the microsecond (see Now); a driver
+//     never asks a clock. The zero time.Time is stored as NULL.
+//   - Raw JSON goes in and comes out byte for byte. The caller has checked it.
+//   - Errors are told apart with errors.Is against the sentinels in this
+//     package. Callers never see SQL, drivers never see HTTP.
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The outcomes a caller may act on.
+var (
+	ErrNotFound     = errors.New("storage: not found")
+	ErrConflict     = errors.New("storage: already exists")
+	ErrEnded        = errors.New("storage: already ended")
+	ErrLeaseHeld    = errors.New("storage: lease held by another owner")
+	ErrLeaseLost    = errors.New("storage: lease lost")
+	ErrInboxPending = errors.New("storage: events arrived that the step has not applied")
+	ErrClaimLost    = errors.New("storage: claim lost")
+
+	ErrSchemaOlder = errors.New("storage: database schema is older than this binary")
+	ErrSchemaNewer = errors.New("storage: database schema is newer than this binary")
+	ErrLocked      = errors.New("storage: database file is in use by another process")
+)
+
+// Now is the clock's time in the form that every record uses: UTC, cut to the
+// microsecond, without a monotonic reading.
+func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Base is what every role offers besides its own methods.
+type Base interface {
+	// Ready is nil when the database answers and its schema is the one this
+	// binary was built for; otherwise ErrSchemaOlder, ErrSchemaNewer or the
+	// connection's error.
+	Ready(ctx context.Context) error
+	// Close lets writes under way finish, then closes the database. Calls
+	// after Close fail. It may be called twice.
+	Close() error
+}
+
+// Outcomes holds one result per item of a batch, in the batch's order: nil, or
+// one of the sentinels.
+type Outcomes []error
+
+// ListOptions selects one page of a list that is ordered newest first by id.
+// Give Cursor (the Next of the page before; constant cost at any depth) or
+// Offset, not both.
+type ListOptions struct {
+	Limit  int // 1 to 1000
+	Offset int
+	Cursor string
+}
+
+// Page is one page of a list. Items is never nil. Total counts all matching
+// rows. Next is "" on the last page.
+type Page[T any] struct {
+	Items []T
+	Total int
+	Next  string
+}

@@ -1,0 +1,392 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// TaskStatus is where a task stands in its life.
+type TaskStatus string
+
+const (
+	TaskPending      TaskStatus = "pending"       // created, not started
+	TaskRunning      TaskStatus = "running"       // a scheduler executes it
+	TaskWaiting      TaskStatus = "waiting"       // for a timer, an event, an approval or a retry delay
+	TaskWaitingQueue TaskStatus = "waiting_queue" // for a pull worker's result
+	TaskCompleted    TaskStatus = "completed"
+	TaskFailed       TaskStatus = "failed"
+	TaskCanceling    TaskStatus = "canceling" // cancel recorded, not yet applied
+	TaskCanceled     TaskStatus = "canceled"
+)
+
+// TaskStatuses lists every task status.
+var TaskStatuses = []TaskStatus{
+	TaskPending, TaskRunning, TaskWaiting, TaskWaitingQueue,
+	TaskCompleted, TaskFailed, TaskCanceling, TaskCanceled,
+}
+
+// Terminal reports whether the status never changes again.
+func (s TaskStatus) Terminal() bool {
+	return s == TaskCompleted || s == TaskFailed || s == TaskCanceled
+}
+
+// RunStatus is where one execution of a node stands.
+type RunStatus string
+
+const (
+	RunQueued   RunStatus = "queued"
+	RunRunning  RunStatus = "running"
+	RunOK       RunStatus = "ok"
+	RunError    RunStatus = "error"
+	RunCanceled RunStatus = "canceled"
+	RunTimeout  RunStatus = "timeout"
+)
+
+// RunStatuses lists every run status.
+var RunStatuses = []RunStatus{RunQueued, RunRunning, RunOK, RunError, RunCanceled, RunTimeout}
+
+// EventKind says what a task event tells.
+type EventKind string
+
+const (
+	EventStarted     EventKind = "started"
+	EventRunFinished EventKind = "run_finished"
+	EventTimerFired  EventKind = "timer_fired"
+	EventSignal      EventKind = "signal"
+	EventCancel      EventKind = "cancel"
+)
+
+// EventKinds lists every event kind.
+var EventKinds = []EventKind{EventStarted, EventRunFinished, EventTimerFired, EventSignal, EventCancel}
+
+// Task is one execution of a flow version.
+type Task struct {
+	ID            string
+	FlowID        string
+	FlowVersionID string
+	FlowName      string // as it was when the task was created
+	FlowVersion   int
+
+	Status      TaskStatus
+	Params      json.RawMessage // a JSON object, never changes
+	Shared      json.RawMessage // a JSON object: the root flow's shared state
+	State       json.RawMessage // the engine's own record; storage never looks inside
+	CurrentNode string          // "" when terminal
+	Error       json.RawMessage // why it failed; nil when it did not
+
+	RequestID   string // idempotency key of the creation; "" when none was given
+	RequestHash string // digest of the body that came with RequestID
+
+	// RunnableAt is when a scheduler should next look at the task: creation
+	// for a new task, the due time of a timer, the lease's expiry while one is
+	// held, the arrival of an event. Zero: only an event can move it on.
+	RunnableAt time.Time
+	Lease      Lease
+
+	Seq       int64 // of the last event applied
+	InboxSeq  int64 // arrivals: events that came from outside, so far
+	InboxDone int64 // arrivals applied; equal to InboxSeq when the inbox is empty
+
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	FinishedAt time.Time
+}
+
+// Lease is the right to execute a task until Expiry. Epoch is the fence: it
+// grows by one whenever anyone takes the lease, and every write of a step
+// names the epoch that it was made under.
+type Lease struct {
+	Owner  string // "" when free
+	Expiry time.Time
+	Epoch  int64
+}
+
+// LeaseRef names a lease that the caller believes to hold.
+type LeaseRef struct {
+	TaskID string
+	Epoch  int64
+}
+
+// TaskEvent is one entry of a task's event log, which is inbox and history at
+// once. An event from outside is appended with an Arrival and no Seq; the step
+// that applies it gives it its Seq. An event that a step made itself has no
+// Arrival.
+type TaskEvent struct {
+	TaskID   string
+	SourceID string // unique within the task; makes a repeat harmless
+	Kind     EventKind
+	Data     json.RawMessage // the kind's own fields; never nil
+	At       time.Time
+	Arrival  int64 // from 1 in order of arrival; 0: made by the step
+	Seq      int64 // from 1 in order of application; 0: not yet applied
+}
+
+// NodeRun is one attempt at one visit of a node.
+type NodeRun struct {
+	TaskID    string
+	No        int // from 1 in order of start, unique within the task
+	ID        string
+	NodeKey   string
+	Path      string // node, node/2 (branch or item), sub/node
+	Visit     int    // from 1
+	Attempt   int    // from 1
+	Status    RunStatus
+	SubStatus string
+	BranchID  string
+
+	Input  json.RawMessage // prep's result; nil when there is none
+	Params json.RawMessage // the effective params of the run
+	Output json.RawMessage // nil until it finished ok
+
+	ErrorCode string
+	ErrorText string
+	Action    string
+	WorkerID  string
+	WorkerURL string
+	LogPath   string
+
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// RunFinish closes a run that an earlier step (or the same one) started.
+type RunFinish struct {
+	No         int
+	Status     RunStatus
+	SubStatus  string
+	Output     json.RawMessage
+	ErrorCode  string
+	ErrorText  string
+	Action     string
+	WorkerID   string
+	WorkerURL  string
+	LogPath    string
+	FinishedAt time.Time
+}
+
+// OutboxKind says what an outgoing message asks for.
+type OutboxKind string
+
+const (
+	OutboxPutJob      OutboxKind = "put_job"      // enqueue a job at the queue-gateway
+	OutboxWithdrawJob OutboxKind = "withdraw_job" // take it back
+)
+
+// OutboxKinds lists every kind of outgoing message.
+var OutboxKinds = []OutboxKind{OutboxPutJob, OutboxWithdrawJob}
+
+// OutboxMessage is written with a step and delivered after it, at least once,
+// until acknowledged.
+type OutboxMessage struct {
+	ID       string
+	TaskID   string
+	Kind     OutboxKind
+	Payload  json.RawMessage
+	NextAt   time.Time // not delivered by anyone else before
+	Attempts int       // deliveries tried; filled on reading
+}
+
+// TaskStep is everything one step of a task changes. It commits whole or not
+// at all.
+type TaskStep struct {
+	Lease LeaseRef // the fence
+	At    time.Time
+
+	Status      TaskStatus
+	Shared      json.RawMessage // nil: unchanged
+	State       json.RawMessage
+	CurrentNode string
+	Error       json.RawMessage
+	FinishedAt  time.Time
+
+	Seq       int64 // the task's new Seq
+	InboxDone int64 // the task's new InboxDone
+
+	// Events are the events that this step applied, each with its Seq. Those
+	// with an Arrival are in the log already and are given their Seq; the
+	// others are added.
+	Events   []TaskEvent
+	Started  []NodeRun
+	Finished []RunFinish
+	Outbox   []OutboxMessage
+
+	// Release gives the lease back. The task is then runnable at RunnableAt
+	// (zero: when an event arrives), or at once when its inbox holds events
+	// that this step has not applied. A terminal step always releases.
+	Release    bool
+	RunnableAt time.Time
+}
+
+// StepOutcome tells how a step went.
+type StepOutcome struct {
+	// Err is nil: committed; ErrLeaseLost: the epoch is not current, nothing
+	// was written; ErrInboxPending: the step was terminal while the inbox
+	// holds events after InboxDone, nothing was written: apply them first.
+	Err error
+	// InboxPending: committed, and the inbox holds events after InboxDone.
+	InboxPending bool
+}
+
+// NewTask is a task to create. When the creator executes it at once, it comes
+// with what its first step did (Task.Lease is held and Task.RunnableAt is the
+// lease's expiry); otherwise the lists are empty and the task is pending.
+type NewTask struct {
+	Task    Task
+	Events  []TaskEvent
+	Started []NodeRun
+	Outbox  []OutboxMessage
+}
+
+// CreateOutcome tells how a creation went.
+type CreateOutcome struct {
+	// Err is nil: created, or Existing; ErrConflict: the request id was used
+	// with another body (Task is the one it made), or the task id exists.
+	Err error
+	// Existing: the same request came before, and Task is what it made.
+	Existing bool
+	Task     Task
+}
+
+// InboxEvent is an event from outside, for AppendEvents.
+type InboxEvent struct {
+	TaskID   string
+	SourceID string
+	Kind     EventKind
+	Data     json.RawMessage
+	At       time.Time
+}
+
+// AppendOutcome tells how an append went.
+type AppendOutcome struct {
+	// Err is nil: in the log; ErrNotFound: no such task; ErrEnded: the task is
+	// terminal and nothing was written.
+	Err error
+	// Duplicate: an event with that source id was in the log before (whatever
+	// the task's status is now); nothing was written.
+	Duplicate bool
+	// Leased: a scheduler holds the task and will see the event by a hint or
+	// when it next extends its leases.
+	Leased bool
+}
+
+// ClaimParams are how leases are taken.
+type ClaimParams struct {
+	Owner string
+	Now   time.Time
+	Until time.Time // the leases' expiry
+}
+
+// ExtendOutcome tells how one lease fared.
+type ExtendOutcome struct {
+	Err          error // nil, or ErrLeaseLost
+	InboxPending bool  // the inbox holds events that are not applied
+}
+
+// TaskQuery selects tasks; empty fields match all.
+type TaskQuery struct {
+	Status        TaskStatus
+	FlowID        string
+	FlowVersionID string
+	ListOptions
+}
+
+// TaskHint tells that a task has news: it became runnable at once (new, or an
+// event came while nobody held it) or its holder has an event to load.
+type TaskHint struct {
+	TaskID string
+}
+
+// Tasks is the scheduler's role.
+//
+// Two invariants carry the whole engine:
+//
+//  1. A step writes only under the epoch that is current, so of two schedulers
+//     that both believe to hold a task only one can change it.
+//  2. RunnableAt is never later than the moment at which somebody has to look:
+//     whoever frees a task or appends to a free one sets it in the same
+//     transaction, so nothing waits for a message that may be lost.
+type Tasks interface {
+	Base
+
+	// CreateTasks stores new tasks. A RequestID that was used before makes no
+	// task: see CreateOutcome.
+	CreateTasks(ctx context.Context, tasks []NewTask) ([]CreateOutcome, error)
+
+	// GetTask returns a task by id, or ErrNotFound.
+	GetTask(ctx context.Context, id string) (Task, error)
+
+	// ListTasks returns a page of tasks, newest first.
+	ListTasks(ctx context.Context, query TaskQuery) (Page[Task], error)
+
+	// ListRuns returns all runs of a task in order of start; empty, never nil,
+	// for an unknown task.
+	ListRuns(ctx context.Context, taskID string) ([]NodeRun, error)
+
+	// LoadRuns returns the given runs of a task (by No), in order of No;
+	// those that do not exist are left out.
+	LoadRuns(ctx context.Context, taskID string, nos []int) ([]NodeRun, error)
+
+	// ListEvents returns up to limit applied events with Seq after the given
+	// one, in order of Seq.
+	ListEvents(ctx context.Context, taskID string, afterSeq int64, limit int) ([]TaskEvent, error)
+
+	// LoadInbox returns the events of a task that are not applied, in order of
+	// arrival.
+	LoadInbox(ctx context.Context, taskID string) ([]TaskEvent, error)
+
+	// ClaimTasks takes the leases of up to limit unfinished tasks whose
+	// RunnableAt has come, earliest first, and returns them as they are after
+	// it (new epoch, RunnableAt = expiry). Two claimers never get one task.
+	ClaimTasks(ctx context.Context, params ClaimParams, limit int) ([]Task, error)
+
+	// ClaimTask takes the lease of one unfinished task, runnable or not.
+	// ErrNotFound, ErrEnded, or ErrLeaseHeld while a lease of anyone, the
+	// caller included, has not expired.
+	ClaimTask(ctx context.Context, id string, params ClaimParams) (Task, error)
+
+	// NextRunnable is the earliest RunnableAt of all unfinished tasks; zero
+	// when there is none.
+	NextRunnable(ctx context.Context) (time.Time, error)
+
+	// SettleSteps commits steps. A step made under a current epoch commits
+	// even past the lease's expiry, as long as nobody has taken the task.
+	// Repeating a step whose outcome was not heard is safe: under a kept
+	// lease the same rows are written again to the same values.
+	//
+	// A status of canceling is kept while the step's own is not terminal, so
+	// that readers do not see a recorded cancel disappear.
+	SettleSteps(ctx context.Context, steps []TaskStep) ([]StepOutcome, error)
+
+	// ExtendLeases moves the expiry (and RunnableAt) of leases forward.
+	ExtendLeases(ctx context.Context, leases []LeaseRef, until time.Time) ([]ExtendOutcome, error)
+
+	// ReleaseLeases frees tasks without a step: they are runnable at the given
+	// time. Outcomes: nil, or ErrLeaseLost.
+	ReleaseLeases(ctx context.Context, leases []LeaseRef, runnableAt time.Time) (Outcomes, error)
+
+	// ReleaseOwner frees every task that the owner holds and returns how many.
+	// For an owner that comes back after a crash and is known to be the only
+	// one of its name.
+	ReleaseOwner(ctx context.Context, owner string, runnableAt time.Time) (int, error)
+
+	// AppendEvents puts events from outside into tasks' logs, in the order
+	// given, and makes tasks that nobody holds runnable at once. A cancel also
+	// sets the status canceling.
+	AppendEvents(ctx context.Context, events []InboxEvent) ([]AppendOutcome, error)
+
+	// ClaimOutbox returns up to limit messages whose NextAt has come, earliest
+	// first, after moving their NextAt to until and counting the attempt. Two
+	// claimers never get one message before that.
+	ClaimOutbox(ctx context.Context, now, until time.Time, limit int) ([]OutboxMessage, error)
+
+	// AckOutbox deletes delivered messages; unknown ids are fine.
+	AckOutbox(ctx context.Context, ids []string) error
+
+	// Subscribe calls hint for tasks that have news, from any process on the
+	// database, until the context ends; it blocks and then returns nil. Hints
+	// may be lost or repeated (a reconnect, a full buffer): they only save
+	// waiting for the next poll. Calls come from one goroutine; hint must not
+	// block.
+	Subscribe(ctx context.Context, hint func(TaskHint)) error
+}
