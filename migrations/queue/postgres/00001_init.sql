@@ -1,0 +1,57 @@
+-- +goose Up
+
+-- One row per execution offered to pull workers. worker_id, token, timeout_at
+-- and started_at tell of the latest claim; they outlive its expiry, so that an
+-- answer which comes late is still known.
+CREATE TABLE jobs (
+    id           TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    task_id      TEXT NOT NULL,
+    run_id       TEXT NOT NULL,
+    node_key     TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    visit        BIGINT NOT NULL,
+    attempt      BIGINT NOT NULL,
+    service      TEXT COLLATE "C" NOT NULL,
+    input        TEXT NOT NULL,
+    priority     BIGINT NOT NULL,
+    status       TEXT NOT NULL,
+    deliveries   BIGINT NOT NULL,
+    available_at BIGINT NOT NULL,
+    worker_id    TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    timeout_at   BIGINT,
+    created_at   BIGINT NOT NULL,
+    started_at   BIGINT,
+    finished_at  BIGINT,
+    result_hash  TEXT NOT NULL,
+    log_path     TEXT NOT NULL
+);
+
+-- Each index below covers the rows of one status, so that finished jobs, which
+-- are nearly all of them, cost the hot path nothing.
+
+-- Which job of a service is next: higher priority first, then oldest.
+CREATE INDEX jobs_ready ON jobs (service, priority DESC, available_at, id) WHERE status = 'pending';
+-- When the next delayed job becomes ready.
+CREATE INDEX jobs_delayed ON jobs (available_at) WHERE status = 'pending';
+-- Which claim times out next.
+CREATE INDEX jobs_claims ON jobs (timeout_at, service) WHERE status = 'claimed';
+-- How many dead jobs a service has.
+CREATE INDEX jobs_dead ON jobs (service) WHERE status = 'dead';
+
+-- The result messages that the scheduler has not acknowledged.
+CREATE TABLE job_results (
+    job_id   TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    task_id  TEXT NOT NULL,
+    run_id   TEXT NOT NULL,
+    payload  TEXT NOT NULL,
+    next_at  BIGINT NOT NULL,
+    attempts BIGINT NOT NULL
+);
+
+CREATE INDEX job_results_next ON job_results (next_at, job_id);
+
+-- +goose Down
+
+DROP TABLE job_results;
+DROP TABLE jobs;
