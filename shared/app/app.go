@@ -1,0 +1,170 @@
+// Package app is the life of a service's process: settings from flags and
+// environment, the listener, readiness, signals, and a stop that drains.
+//
+// A service's main is one call of Main. The all-in-one server runs several
+// services under one Serve.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+// Service is what a process runs.
+type Service interface {
+	// Handler serves the service's routes.
+	Handler() http.Handler
+	// Run does the service's work in the background. It blocks until ctx
+	// ends, then lets what is under way finish and returns nil; or it returns
+	// an error when the service cannot go on.
+	Run(ctx context.Context) error
+	// Ready is nil when requests can be served.
+	Ready(ctx context.Context) error
+	// Close frees what New took. It is called once, after Run has returned.
+	Close() error
+}
+
+// ServeParams are what Serve needs.
+type ServeParams struct {
+	Name    string
+	Addr    string
+	Service Service
+	Log     *zap.Logger
+	// Drain bounds the stop: requests and work still under way after it are
+	// cut off (everything durable goes on elsewhere or at the next start).
+	Drain time.Duration
+	// Started, when given, is called with the address once it is bound.
+	Started func(net.Addr)
+}
+
+// Serve listens, runs the service and blocks until ctx ends or the service
+// fails. Stopping is the reverse of starting: first readiness says no, then
+// the listener closes and requests under way finish while Run drains, then the
+// service is closed.
+func Serve(ctx context.Context, p ServeParams) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", p.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), p.Service.Close())
+	}
+	if p.Started != nil {
+		p.Started(listener.Addr())
+	}
+	p.Log.Info("listening", zap.String("addr", listener.Addr().String()), zap.String("version", Version))
+
+	stopping := make(chan struct{})
+	server := &http.Server{
+		Handler:           withHealth(p.Service, stopping),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          zap.NewStdLog(p.Log),
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := p.Service.Run(running); err != nil {
+			return fmt.Errorf("run: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-running.Done()
+		close(stopping)
+		p.Log.Info("stopping")
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Drain)
+		defer cancel()
+		if err := server.Shutdown(drain); err != nil {
+			p.Log.Warn("requests cut off", zap.Error(err))
+			_ = server.Close()
+		}
+		return nil
+	})
+	err = group.Wait()
+	if closeErr := p.Service.Close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
+	}
+	p.Log.Info("stopped")
+	return err
+}
+
+// withHealth adds the two probes: /healthz says that the process answers,
+// /readyz that it can do its work now.
+func withHealth(s Service, stopping <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_ = httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": Version})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-stopping:
+			httpx.WriteProblem(w, r, errs.New(errs.Unavailable, "stopping"))
+			return
+		default:
+		}
+		if err := s.Ready(r.Context()); err != nil {
+			httpx.WriteProblem(w, r, errs.Wrap(err, errs.Unavailable, "not ready: %s", reason(err)))
+			return
+		}
+		_ = httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready", "version": Version})
+	})
+	mux.Handle("/", s.Handler())
+	return mux
+}
+
+// reason is what a probe may be told: an errs.Error's sentence, or the error's
+// text, which for readiness comes from our own checks and names no secret.
+func reason(err error) string {
+	var e *errs.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
+}
+
+// SignalContext ends at the first SIGINT or SIGTERM. A second one ends the
+// process at once, for an operator who does not want to wait for the drain.
+func SignalContext(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	var once sync.Once
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			os.Exit(exitForced)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		once.Do(func() { close(done) })
+		signal.Stop(signals)
+		cancel()
+	}
+}

@@ -1,0 +1,151 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/obs"
+)
+
+// Set by the build (-ldflags -X).
+var (
+	// Version is the release, for example "v0.3.1"; "dev" in a plain build.
+	Version = "dev"
+	// Commit is the source revision; "" in a plain build.
+	Commit = ""
+)
+
+// Exit codes of every binary of the suite.
+const (
+	exitOK     = 0
+	exitFailed = 1   // it ran and could not go on
+	exitUsage  = 2   // flags or settings are wrong
+	exitForced = 130 // a second signal cut the drain short
+)
+
+// Config is a service's settings: a struct with kong tags.
+type Config interface {
+	// ListenAddr is the address to serve at, host:port.
+	ListenAddr() string
+}
+
+// Process are the settings that every process has besides its service's own.
+type Process struct {
+	LogLevel  string        `help:"Least level that is logged." default:"info" enum:"debug,info,warn,error" env:"LOG_LEVEL"`
+	LogFormat obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
+	Drain     time.Duration `help:"Longest time that a stop waits for work under way." default:"20s" env:"DRAIN_TIMEOUT"`
+}
+
+// Main is the whole main of a service: it reads the command line, builds the
+// service and serves until a signal. It returns the exit code.
+//
+// Commands: serve (the default), healthcheck (asks a running instance's
+// /readyz, for images without a shell) and version. build gets the settings
+// and the logger; it must start nothing.
+func Main[C Config](name, about string, cfg C, build func(context.Context, C, *zap.Logger) (Service, error)) int {
+	cli := &commands[C]{}
+	cli.Serve.Config = cfg
+	cli.Healthcheck.Config = cfg
+	parser, err := kong.New(cli, kong.Name(name), kong.Description(about), kong.UsageOnError())
+	if err != nil {
+		return fail(name, exitUsage, err)
+	}
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		return fail(name, exitUsage, err)
+	}
+	switch parsed.Command() {
+	case "version":
+		fmt.Fprintln(os.Stdout, VersionLine(name))
+		return exitOK
+	case "healthcheck":
+		err = Healthcheck(context.Background(), cfg.ListenAddr())
+	default:
+		err = serve(name, cfg, cli.Serve.Process, build)
+	}
+	if err != nil {
+		return fail(name, exitFailed, err)
+	}
+	return exitOK
+}
+
+// commands is a service's command line. Both commands share one Config value,
+// of which kong fills the chosen command's flags.
+type commands[C Config] struct {
+	Serve struct {
+		Config  C       `embed:""`
+		Process Process `embed:""`
+	} `cmd:"" default:"withargs" help:"Serve until SIGINT or SIGTERM (the default)."`
+	Healthcheck struct {
+		Config C `embed:""`
+	} `cmd:"" help:"Ask the running instance whether it is ready; exit 0 when it is."`
+	Version struct{} `cmd:"" help:"Print the version."`
+}
+
+func fail(name string, code int, err error) int {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	return code
+}
+
+func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, *zap.Logger) (Service, error)) error {
+	log, err := obs.NewLogger(proc.LogLevel, proc.LogFormat)
+	if err != nil {
+		return err
+	}
+	log = log.With(zap.String("service", name))
+	// Sync reports an error on terminals, where there is nothing to sync.
+	defer func() { _ = log.Sync() }()
+
+	ctx, stop := SignalContext(context.Background())
+	defer stop()
+	service, err := build(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, ServeParams{Name: name, Addr: cfg.ListenAddr(), Service: service, Log: log, Drain: proc.Drain})
+}
+
+// VersionLine is what every binary's version command prints.
+func VersionLine(name string) string {
+	if Commit == "" {
+		return name + " " + Version
+	}
+	return name + " " + Version + " (" + Commit + ")"
+}
+
+// Healthcheck is nil when the instance at addr (host:port) says that it is
+// ready.
+func Healthcheck(ctx context.Context, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("not reachable: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return errors.New(string(body))
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+package httpx
+
+import "context"
+
+type requestIDKey struct{}
+
+func withRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID is the id of the request that ctx belongs to; "" outside one. The
+// client hands it on, so that one id follows a request through all services.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}

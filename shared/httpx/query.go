@@ -1,0 +1,130 @@
+package httpx
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Query reads a request's query string and gathers every fault in it. Names
+// match in any letter case and with or without underscores.
+type Query struct {
+	values map[string]string
+	faults []errs.Fault
+}
+
+// NewQuery reads the query of r. Of a name given twice the first value counts.
+func NewQuery(r *http.Request) *Query {
+	q := &Query{values: map[string]string{}}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		q.fault("", "the query string is malformed: "+err.Error())
+	}
+	for name, v := range values {
+		key := normalize(name)
+		if _, seen := q.values[key]; !seen {
+			q.values[key] = v[0]
+		}
+	}
+	return q
+}
+
+func (q *Query) fault(name, message string) {
+	q.faults = append(q.faults, errs.Fault{Path: name, Code: string(errs.InvalidArgument), Message: message})
+}
+
+// Err is nil, or every fault found so far.
+func (q *Query) Err() error { return errs.Invalid(errs.InvalidArgument, q.faults) }
+
+// String is the value of name, "" when it is absent.
+func (q *Query) String(name string) string { return q.values[normalize(name)] }
+
+// Required is the value of name; its absence is a fault.
+func (q *Query) Required(name string) string {
+	v := q.String(name)
+	if v == "" {
+		q.fault(name, "is required")
+	}
+	return v
+}
+
+// Int is the value of name within bounds, or the default when it is absent.
+func (q *Query) Int(name string, b Bounds) int {
+	text := q.String(name)
+	if text == "" {
+		return b.Default
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < b.Min || n > b.Max {
+		q.fault(name, fmt.Sprintf("must be a whole number from %d to %d", b.Min, b.Max))
+		return b.Default
+	}
+	return n
+}
+
+// Bounds are the least and most that a number may be, and what its absence
+// means.
+type Bounds struct{ Default, Min, Max int }
+
+// OneOf is the value of name, which must be one of the given; "" when absent.
+func OneOf[T ~string](q *Query, name string, all []T) T {
+	v := q.String(name)
+	if v == "" {
+		return ""
+	}
+	names := make([]string, len(all))
+	for i, one := range all {
+		if strings.EqualFold(string(one), v) {
+			return one
+		}
+		names[i] = string(one)
+	}
+	q.fault(name, "must be one of "+strings.Join(names, ", "))
+	return ""
+}
+
+// Page is the position in a list as the caller gave it.
+type Page struct {
+	Number int // from 1
+	Size   int
+	storage.ListOptions
+}
+
+// maxPage keeps page × page_size far from overflowing; deep lists use cursors.
+const maxPage = 1_000_000
+
+// Page reads page (from 1), page_size (default 10, at most 1000) and cursor.
+func (q *Query) Page() Page {
+	p := Page{
+		Number: q.Int("page", Bounds{Default: 1, Min: 1, Max: maxPage}),
+		Size:   q.Int("page_size", Bounds{Default: 10, Min: 1, Max: 1000}),
+	}
+	p.ListOptions = storage.ListOptions{Limit: p.Size, Offset: (p.Number - 1) * p.Size}
+	if cursor := q.String("cursor"); cursor != "" {
+		p.ListOptions = storage.ListOptions{Limit: p.Size, Cursor: cursor}
+	}
+	return p
+}
+
+// List is the body of a paged answer. Data is never null.
+type List[T any] struct {
+	Data       []T    `json:"data"`
+	Total      int    `json:"total"`
+	Page       int    `json:"page"`
+	Size       int    `json:"size"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// NewList is the answer for a page of records, each turned into its wire form.
+func NewList[R, T any](at Page, page storage.Page[R], wire func(R) T) List[T] {
+	list := List[T]{Data: make([]T, 0, len(page.Items)), Total: page.Total, Page: at.Number, Size: at.Size, NextCursor: page.Next}
+	for _, item := range page.Items {
+		list.Data = append(list.Data, wire(item))
+	}
+	return list
+}

@@ -1,0 +1,185 @@
+package httpx
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
+)
+
+// Route is one documented or internal route of a service.
+type Route struct {
+	Method  string
+	Path    string
+	Handler HandlerFunc
+	// Aliases are further paths with the same meaning (short forms that
+	// clients in the field use).
+	Aliases []string
+	// Internal routes are for the other services: they are served bare only
+	// and the gateway does not pass them on.
+	Internal bool
+}
+
+// Paths lists every path that the route is served at.
+func (r Route) Paths() []string {
+	bare := append([]string{r.Path}, r.Aliases...)
+	if r.Internal {
+		return bare
+	}
+	all := make([]string, 0, 2*len(bare))
+	for _, p := range bare {
+		all = append(all, p, "/api"+p)
+	}
+	return all
+}
+
+// NewRouter serves the routes: a wrong method is 405 with Allow, an unknown
+// path 404, OPTIONS 204, HEAD as GET, a panic 500 without a trace of it in the
+// answer. Every request gets a request id (the caller's, when it is sane), and
+// one line in the log.
+func NewRouter(log *zap.Logger, routes []Route) (http.Handler, error) {
+	byPath := map[string]methods{}
+	for _, route := range routes {
+		for _, path := range route.Paths() {
+			if byPath[path] == nil {
+				byPath[path] = methods{}
+			}
+			if _, taken := byPath[path][route.Method]; taken {
+				return nil, fmt.Errorf("route %s %s is given twice", route.Method, path)
+			}
+			byPath[path][route.Method] = route.Handler
+		}
+	}
+	router := mux.NewRouter()
+	for path, m := range byPath {
+		router.Handle(path, serve(log, path, m.dispatch()))
+	}
+	router.NotFoundHandler = serve(log, "", func(_ http.ResponseWriter, r *http.Request) error {
+		return errs.New(errs.NotFound, "there is no route %s", r.URL.Path)
+	})
+	return router, nil
+}
+
+// methods are the handlers of one path.
+type methods map[string]HandlerFunc
+
+func (m methods) dispatch() HandlerFunc {
+	names := make([]string, 0, len(m)+2)
+	for name := range m {
+		names = append(names, name)
+	}
+	if m[http.MethodGet] != nil {
+		names = append(names, http.MethodHead)
+	}
+	names = append(names, http.MethodOptions)
+	sort.Strings(names)
+	allow := strings.Join(names, ", ")
+
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if h, ok := m[r.Method]; ok {
+			return h(w, r)
+		}
+		if h, ok := m[http.MethodGet]; ok && r.Method == http.MethodHead {
+			return h(w, r)
+		}
+		w.Header().Set("Allow", allow)
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		return errs.New(errs.MethodNotAllowed, "%s does not take %s; it takes %s", r.URL.Path, r.Method, allow)
+	}
+}
+
+// serve wraps a handler with what every request gets. Route is the template
+// for the log, never the raw path.
+func serve(log *zap.Logger, route string, h HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := requestID(r)
+		rec := &recorder{ResponseWriter: w}
+		rec.Header().Set(HeaderRequestID, id)
+		r = r.WithContext(withRequestID(r.Context(), id))
+		r.Body = http.MaxBytesReader(rec, r.Body, MaxBody)
+
+		err := call(rec, r, h)
+		if err != nil {
+			if !rec.wrote() {
+				WriteProblem(rec, r, err)
+			}
+			logFailure(log, id, err)
+		}
+		level := zap.DebugLevel
+		if rec.status >= http.StatusInternalServerError {
+			level = zap.WarnLevel
+		}
+		if ce := log.Check(level, "request"); ce != nil {
+			ce.Write(
+				zap.String("request_id", id),
+				zap.String("method", r.Method),
+				zap.String("route", route),
+				zap.Int("status", rec.status),
+				zap.Int64("bytes", rec.bytes),
+				zap.Duration("took", time.Since(start)),
+			)
+		}
+	})
+}
+
+// call turns a panic into an error, so that one bad request cannot take the
+// process down.
+func call(w http.ResponseWriter, r *http.Request, h HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http's own sentinel, compared as net/http does
+				panic(p)
+			}
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h(w, r)
+}
+
+func requestID(r *http.Request) string {
+	id := r.Header.Get(HeaderRequestID)
+	if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return ids.New(ids.Request)
+	}
+	return id
+}
+
+// recorder remembers what was answered. Unwrap lets http.ResponseController
+// reach the connection, so flushes stream.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) wrote() bool { return r.status != 0 }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}

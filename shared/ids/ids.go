@@ -1,0 +1,28 @@
+// Package ids makes the identifiers of everything that is stored: a prefix
+// that says what it names and a UUIDv7, so that ids sort by time of creation.
+package ids
+
+import "github.com/google/uuid"
+
+// Prefix says what an id names.
+type Prefix string
+
+// The prefixes in use.
+const (
+	Flow    Prefix = "flow"
+	Version Prefix = "ver"
+	Task    Prefix = "task"
+	Run     Prefix = "run"
+	Job     Prefix = "job"
+	Event   Prefix = "evt"
+	Message Prefix = "msg"
+	Request Prefix = "req"
+	Worker  Prefix = "worker"
+	Replica Prefix = "replica"
+)
+
+// New makes an id such as "task-0197…". It is safe for concurrent use and, in
+// one process, strictly increasing.
+func New(prefix Prefix) string {
+	return string(prefix) + "-" + uuid.Must(uuid.NewV7()).String()
+}
