@@ -1,0 +1,30 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+)
+
+// JoinPath appends a field name to a fault's path, in brackets when the name
+// could be misread: nodes.B.kind, nodes["a.b"].kind.
+func JoinPath(path, name string) string {
+	if name == "" || strings.ContainsAny(name, ".[]\" \n\r\t") {
+		return fmt.Sprintf("%s[%q]", path, name)
+	}
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// Rebase puts a relative path under a base.
+func Rebase(base, relative string) string {
+	switch {
+	case base == "":
+		return relative
+	case relative == "" || relative[0] == '[':
+		return base + relative
+	default:
+		return base + "." + relative
+	}
+}

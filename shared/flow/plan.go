@@ -1,0 +1,172 @@
+package flow
+
+import (
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+)
+
+// Plan is a definition made ready to execute: references and expressions are
+// compiled, enums have their defaults, edges are indexed. It never changes
+// after Compile, so any number of goroutines may read one; the pointers and
+// slices that it hands out are for reading only.
+type Plan struct {
+	start    string
+	nodes    map[string]*PlanNode
+	exits    map[string]exits
+	timeout  time.Duration
+	maxSteps int
+}
+
+// exits are the edges out of one node.
+type exits struct {
+	byAction  map[string]string // without error and timeout
+	onError   *string
+	onTimeout *string
+}
+
+// PlanNode is a compiled node. Exactly the part of its kind is set besides
+// Exec, which holds prep, post, params, retries and time-out for all kinds.
+type PlanNode struct {
+	Key  string
+	Kind Kind
+	Exec
+
+	Choice   *Choice   // choice
+	Parallel *Parallel // parallel
+	Foreach  *Foreach  // foreach
+	Subflow  *Subflow  // subflow
+	Timer    *Timer    // timer
+	Wait     *Wait     // wait_event, approval
+
+	source *Node // what an override by subflow_execs is laid over
+}
+
+// Choice is what a choice node decides by, in this order: the first true case,
+// Post.ActionKey in the input and then in the shared state, Default.
+type Choice struct {
+	Cases   []Case
+	Default string // "" when there is none
+}
+
+// Case selects Action when When holds.
+type Case struct {
+	Action string
+	When   expr.Condition
+}
+
+// Group is how the parts of a parallel or foreach node run and fail.
+type Group struct {
+	Mode        ParallelMode
+	MaxParallel int // 0: no bound of its own
+	Strategy    FailureStrategy
+}
+
+// Parallel is a node of several branches. A branch has no Prep of its own
+// unless its spec had one: then its input is the node's.
+type Parallel struct {
+	Group
+	branches []Exec
+	services expr.Value // used when branches is empty
+	template Exec       // a branch but for its service
+}
+
+// Foreach is a node that runs once per item of its input.
+type Foreach struct {
+	Group
+	each    Exec
+	hasEach bool
+	byIndex map[int]Exec
+}
+
+// Subflow is a flow inside the flow. Either Plan is set, with the overrides
+// laid over it, or Flow names what to resolve and Bind when the node starts.
+type Subflow struct {
+	Plan      *Plan
+	Flow      *FlowRef
+	Strategy  FailureStrategy // CollectErrors unless the author said otherwise
+	overrides []SubflowExec
+}
+
+// Timer waits for Delay or, when Until is set, for that time.
+type Timer struct {
+	Delay DurationSetting
+	Until TimeSetting
+}
+
+// Wait suspends the node until a signal or a value arrives.
+type Wait struct {
+	Signal   string     // key of the signal that lets the node pass; "" when no key can be named
+	Value    expr.Value // what passes it when it is not null, "" or false
+	Strategy FailureStrategy
+}
+
+// Start is the key of the first node.
+func (p *Plan) Start() string { return p.start }
+
+// Node returns the node of that key, nil when there is none.
+func (p *Plan) Node(key string) *PlanNode { return p.nodes[key] }
+
+// Len is the number of nodes, those of embedded subflows not counted.
+func (p *Plan) Len() int { return len(p.nodes) }
+
+// Timeout bounds the whole task; 0 when the definition sets none.
+func (p *Plan) Timeout() time.Duration { return p.timeout }
+
+// MaxSteps bounds the steps of the task; 0 when the definition sets none.
+func (p *Plan) MaxSteps() int { return p.maxSteps }
+
+// Exit is where an edge leads.
+type Exit string
+
+const (
+	ExitTo   Exit = "to"      // to the node of that key
+	ExitEnd  Exit = "end"     // the flow ends
+	ExitNone Exit = "no_edge" // the node has edges, and none takes the action
+)
+
+// Exits lists every kind of exit.
+var Exits = []Exit{ExitTo, ExitEnd, ExitNone}
+
+// Next says where the flow goes when a node succeeded with the action: along
+// the edge of that action, else along the default edge. A node without any
+// edge, error and timeout edges aside, ends the flow. The key is "" unless the
+// exit is ExitTo. The actions "error" and "timeout" have no edges here: a node
+// that succeeded never takes them.
+func (p *Plan) Next(from, action string) (key string, exit Exit) {
+	edges := p.exits[from].byAction
+	if len(edges) == 0 {
+		return "", ExitEnd
+	}
+	to, ok := edges[action]
+	if !ok {
+		to, ok = edges[ActionDefault]
+	}
+	switch {
+	case !ok:
+		return "", ExitNone
+	case to == "":
+		return "", ExitEnd
+	default:
+		return to, ExitTo
+	}
+}
+
+// ErrorEdge is the node's way on after a failure; false when it has none. The
+// key is "" when the edge ends the flow.
+func (p *Plan) ErrorEdge(from string) (key string, ok bool) {
+	return follow(p.exits[from].onError)
+}
+
+// TimeoutEdge is the node's way on after a time-out, to be asked before
+// ErrorEdge; false when it has none.
+func (p *Plan) TimeoutEdge(from string) (key string, ok bool) {
+	return follow(p.exits[from].onTimeout)
+}
+
+func follow(to *string) (string, bool) {
+	if to == nil {
+		return "", false
+	}
+	return *to, true
+}

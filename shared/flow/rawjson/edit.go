@@ -1,0 +1,84 @@
+package rawjson
+
+import "encoding/json"
+
+// Field looks a top-level key up.
+func Field(object json.RawMessage, key string) (json.RawMessage, bool) {
+	for f := range fields(object) {
+		if f.named(key) {
+			return f.value(object), true
+		}
+	}
+	return nil, false
+}
+
+// Set returns the object with the key set to the value: in its place when the
+// key is there, else at the end. Everything else keeps its bytes. What is not
+// an object counts as {}, a nil value as null.
+func Set(object json.RawMessage, key string, value json.RawMessage) json.RawMessage {
+	value = Trim(value)
+	if len(value) == 0 {
+		value = json.RawMessage("null")
+	}
+	object = Trim(object)
+	if TypeOf(object) != Object {
+		object = json.RawMessage("{}")
+	}
+
+	empty := true
+	for f := range fields(object) {
+		empty = false
+		if f.named(key) {
+			out := make(json.RawMessage, 0, len(object)-(f.end-f.start)+len(value))
+			out = append(out, object[:f.start]...)
+			out = append(out, value...)
+			return append(out, object[f.end:]...)
+		}
+	}
+
+	body := object[:len(object)-1]
+	if empty {
+		body = body[:1]
+	}
+	out := make(json.RawMessage, 0, len(body)+len(key)+len(value)+len(`,"":}`))
+	out = append(out, body...)
+	if !empty {
+		out = append(out, ',')
+	}
+	out = appendQuoted(out, key)
+	out = append(out, ':')
+	out = append(out, value...)
+	return append(out, '}')
+}
+
+// appendQuoted spares the encoder for the keys that need no escapes, which is
+// nearly all of them.
+func appendQuoted(out []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return append(out, Quote(text)...)
+		}
+	}
+	out = append(out, '"')
+	out = append(out, text...)
+	return append(out, '"')
+}
+
+// Merge lays objects over each other by their top-level keys, weakest first.
+// Layers that are not objects are passed over; the result always is one.
+func Merge(layers ...json.RawMessage) json.RawMessage {
+	merged := json.RawMessage("{}")
+	for _, layer := range layers {
+		if TypeOf(layer) != Object {
+			continue
+		}
+		if len(merged) == len("{}") {
+			merged = Trim(layer)
+			continue
+		}
+		for key, value := range Fields(layer) {
+			merged = Set(merged, key, value)
+		}
+	}
+	return merged
+}
