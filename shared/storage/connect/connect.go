@@ -1,0 +1,87 @@
+// Package connect opens a role's database by its data source name: the one
+// place that knows every driver. Services import it, and storage for the role
+// itself, and nothing below.
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
+	"github.com/pocketflowgo/pocketflow/shared/storage/postgres"
+	"github.com/pocketflowgo/pocketflow/shared/storage/sqlite"
+)
+
+// Migration says what opening does about the schema.
+type Migration string
+
+const (
+	// MigrateOnOpen applies missing migrations before the role is returned.
+	MigrateOnOpen Migration = "on_open"
+	// MigrateByHand leaves the schema alone; Ready tells when it is older than
+	// the binary. The zero value means the same.
+	MigrateByHand Migration = "by_hand"
+)
+
+// Migrations lists every way.
+var Migrations = []Migration{MigrateOnOpen, MigrateByHand}
+
+// Options are how a database is opened. The zero value serves.
+type Options struct {
+	Migration Migration
+	// MaxConns bounds the connections that serve reads on SQLite, and all
+	// connections on Postgres; 0 for the driver's default.
+	MaxConns int
+}
+
+// Tasks opens the scheduler's database. Like its siblings it fails with
+// ErrSchemaNewer when the schema is newer than the binary, and with ErrLocked
+// when another process has the SQLite file.
+func Tasks(ctx context.Context, dataSource string, options Options) (storage.Tasks, error) {
+	db, err := open(ctx, migrations.Scheduler, dataSource, options)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.NewTasks(db), nil
+}
+
+func open(ctx context.Context, service, dataSource string, options Options) (*sqlstore.DB, error) {
+	fail := func(err error) (*sqlstore.DB, error) {
+		return nil, fmt.Errorf("open the %s database: %w", service, err)
+	}
+	name, err := dsn.Parse(dataSource)
+	if err != nil {
+		return fail(err)
+	}
+	if options.Migration == MigrateOnOpen {
+		if _, err := migrate.Up(ctx, migrate.Target{Service: service, DSN: dataSource}); err != nil {
+			return fail(err)
+		}
+	}
+	driver, err := openDriver(ctx, service, name, options)
+	if err != nil {
+		return fail(err)
+	}
+	db, err := sqlstore.New(driver, service)
+	if err != nil {
+		return fail(errors.Join(err, driver.Close()))
+	}
+	// An older schema is for Ready to report: the operator may be about to
+	// migrate. A newer one never comes right, and writing to it could harm.
+	if err := db.Ready(ctx); err != nil && !errors.Is(err, storage.ErrSchemaOlder) {
+		return fail(errors.Join(err, db.Close()))
+	}
+	return db, nil
+}
+
+func openDriver(ctx context.Context, service string, name dsn.DSN, options Options) (sqlstore.Driver, error) {
+	if name.Dialect == migrations.SQLite {
+		return sqlite.Open(ctx, sqlite.Config{Path: name.Path, Readers: options.MaxConns})
+	}
+	return postgres.Open(ctx, postgres.Config{DSN: name, Schema: service, MaxConns: options.MaxConns})
+}

@@ -1,0 +1,79 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// DB is one service's database: what the roles have in common. It implements
+// storage.Base.
+type DB struct {
+	driver  Driver
+	service string
+	version int64 // of the schema that this binary was built for
+}
+
+// New makes a service's database of an open driver.
+func New(driver Driver, service string) (*DB, error) {
+	version, err := migrations.Version(service, driver.Dialect().Name)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{driver: driver, service: service, version: version}, nil
+}
+
+// Read is the connection for queries outside a transaction.
+func (db *DB) Read() Conn { return db.driver }
+
+// Write runs the closure in a transaction; see Driver.
+func (db *DB) Write(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error {
+	return db.driver.Write(ctx, closure)
+}
+
+// Dialect says how this database's SQL differs.
+func (db *DB) Dialect() Dialect { return db.driver.Dialect() }
+
+// Listen calls hear for every hint; see Driver.
+func (db *DB) Listen(ctx context.Context, hear func(payload string)) error {
+	return db.driver.Listen(ctx, hear)
+}
+
+// goose keeps one row per applied migration in this table and deletes it when
+// the migration is taken back.
+const (
+	versionTable     = "goose_db_version"
+	schemaVersionSQL = `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`
+)
+
+// Ready implements storage.Base.
+func (db *DB) Ready(ctx context.Context) error {
+	version, err := db.SchemaVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version of the %s database: %w", db.service, err)
+	}
+	switch {
+	case version < db.version:
+		return fmt.Errorf("%w: the %s database is at version %d, this binary needs %d: run the migrations",
+			storage.ErrSchemaOlder, db.service, version, db.version)
+	case version > db.version:
+		return fmt.Errorf("%w: the %s database is at version %d, this binary knows %d: run a newer binary",
+			storage.ErrSchemaNewer, db.service, version, db.version)
+	}
+	return nil
+}
+
+// SchemaVersion is the version of the last migration that was applied to the
+// database; 0 for an empty one.
+func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
+	tables, err := queryOne(ctx, db.driver, scanInt, db.driver.Dialect().TableCount, versionTable)
+	if err != nil || tables == 0 {
+		return 0, err
+	}
+	return queryOne(ctx, db.driver, scanInt, schemaVersionSQL)
+}
+
+// Close implements storage.Base.
+func (db *DB) Close() error { return db.driver.Close() }

@@ -1,0 +1,65 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrClosed is what every call after Close returns.
+var ErrClosed = errors.New("storage: closed")
+
+// Conn runs statements.
+type Conn interface {
+	// Run runs a batch's statements in order and stops at the first error.
+	Run(ctx context.Context, batch *Batch) error
+}
+
+// Tx is a write transaction.
+type Tx interface {
+	Conn
+	// Hint tells all listeners on the database, once the transaction has
+	// committed. Equal payloads of one transaction may arrive as one.
+	Hint(payload string)
+}
+
+// Driver is a database, as a storage driver supplies it. Its Run is for
+// reading: each batch sees what was committed when it began, or later.
+type Driver interface {
+	Conn
+
+	// Write runs the closure in a transaction and commits. The closure may run
+	// more than once. Its error rolls back and is returned as it is.
+	Write(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error
+
+	// Listen calls hear for the hints of every process on the database, from
+	// one goroutine, until the context ends or the driver closes; it blocks,
+	// and returns nil.
+	Listen(ctx context.Context, hear func(payload string)) error
+
+	// Dialect says how this database's SQL differs.
+	Dialect() Dialect
+
+	// Close waits for writes under way. It may be called twice.
+	Close() error
+}
+
+// Dialect is what differs between the databases.
+type Dialect struct {
+	// Name is the directory of the migrations.
+	Name string
+
+	// ForUpdate ends a SELECT whose rows the transaction goes on to change.
+	// SQLite has one writer at a time and needs no row locks.
+	ForUpdate string
+
+	// SkipLocked ends a SELECT that claims rows: those that another
+	// transaction is claiming are passed over instead of waited for.
+	SkipLocked string
+
+	// TableCount counts the tables of the name $1 in the service's schema.
+	TableCount string
+
+	// Pipelines is how many merged batches of one method may run at once; 0
+	// leaves merging to the driver.
+	Pipelines int
+}

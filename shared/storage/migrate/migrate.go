@@ -1,0 +1,117 @@
+// Package migrate brings a service's database to a schema version, forward or
+// back. It owns how migrations run; what they contain is in the migrations
+// module. Two processes may migrate one database at once: the second waits (on
+// SQLite it is refused) and then finds nothing to do.
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
+	"github.com/pocketflowgo/pocketflow/shared/storage/postgres"
+	"github.com/pocketflowgo/pocketflow/shared/storage/sqlite"
+)
+
+// Target is a service's database.
+type Target struct {
+	Service string // one of migrations.Services
+	DSN     string
+}
+
+// Status tells where a database stands.
+type Status struct {
+	Database int64 // the version of the database
+	Binary   int64 // the version that this binary was built for
+}
+
+// Up applies all migrations that the database has not seen and returns where
+// it stands.
+func Up(ctx context.Context, target Target) (Status, error) {
+	return with(ctx, target, "migrate up", func(provider *goose.Provider) error {
+		_, err := provider.Up(ctx)
+		return err
+	})
+}
+
+// Down takes back the last migration.
+func Down(ctx context.Context, target Target) (Status, error) {
+	return with(ctx, target, "migrate down", func(provider *goose.Provider) error {
+		_, err := provider.Down(ctx)
+		return err
+	})
+}
+
+// DownTo takes back every migration after the given version; 0 for all.
+func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
+	return with(ctx, target, "migrate down", func(provider *goose.Provider) error {
+		_, err := provider.DownTo(ctx, version)
+		return err
+	})
+}
+
+// Read tells where a database stands and applies nothing. It makes the
+// database's file or schema when there is none.
+func Read(ctx context.Context, target Target) (Status, error) {
+	return with(ctx, target, "read the schema version", func(*goose.Provider) error { return nil })
+}
+
+// with opens the database for one action and closes it again.
+func with(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (status Status, err error) {
+	fail := func(err error) (Status, error) {
+		return Status{}, fmt.Errorf("%s (%s): %w", what, target.Service, err)
+	}
+	name, err := dsn.Parse(target.DSN)
+	if err != nil {
+		return fail(err)
+	}
+	db, release, err := open(ctx, name, target.Service)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() {
+		if closeErr := release(); err == nil && closeErr != nil {
+			status, err = fail(closeErr)
+		}
+	}()
+	provider, err := newProvider(db, name.Dialect, target.Service)
+	if err != nil {
+		return fail(err)
+	}
+	if err := action(provider); err != nil {
+		return fail(err)
+	}
+	status.Database, status.Binary, err = provider.GetVersions(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return status, nil
+}
+
+func open(ctx context.Context, name dsn.DSN, service string) (*sql.DB, func() error, error) {
+	if name.Dialect == migrations.SQLite {
+		return sqlite.OpenForMigration(name.Path)
+	}
+	return postgres.OpenForMigration(ctx, name, service)
+}
+
+func newProvider(db *sql.DB, dialect, service string) (*goose.Provider, error) {
+	files, err := migrations.FS(service, dialect)
+	if err != nil {
+		return nil, err
+	}
+	if dialect == migrations.SQLite {
+		return goose.NewProvider(goose.DialectSQLite3, db, files)
+	}
+	// Replicas that start together migrate one after the other.
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, fmt.Errorf("make the session lock: %w", err)
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+}

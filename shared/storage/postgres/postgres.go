@@ -1,0 +1,160 @@
+// Package postgres is the storage driver for PostgreSQL: any number of
+// processes on one database, each service in a schema of its own. It owns the
+// pool, the transactions with their retries, and LISTEN/NOTIFY; what is stored,
+// and by which SQL, it leaves to sqlstore.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+)
+
+// Config says how to open a service's schema.
+type Config struct {
+	DSN    dsn.DSN
+	Schema string // the service's name
+	// MaxConns bounds the pool; 0 for the URL's pool_max_conns or else 10.
+	MaxConns int
+}
+
+const (
+	defaultMaxConns = 10
+	// openTimeout bounds the first connection, so that a wrong address is
+	// reported and not waited for.
+	openTimeout = 10 * time.Second
+	// pipelines is how many merged batches of one method run at once: while
+	// one waits for its commit the next is being executed.
+	pipelines = 2
+)
+
+// Driver is an open schema. It implements sqlstore.Driver.
+type Driver struct {
+	pool   *pgxpool.Pool
+	listen *pgx.ConnConfig
+	schema string
+
+	closeOnce sync.Once
+	closed    chan struct{}
+}
+
+// Open connects to the database. It changes nothing there; the schema may be
+// missing.
+func Open(ctx context.Context, config Config) (*Driver, error) {
+	settings, err := parse(config)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, settings)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", config.DSN, err)
+	}
+	ping, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := pool.Ping(ping); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to database %s: %w", config.DSN, err)
+	}
+	return &Driver{
+		pool: pool, listen: settings.ConnConfig.Copy(), schema: config.Schema,
+		closed: make(chan struct{}),
+	}, nil
+}
+
+// OpenForMigration opens the schema for goose, and makes it when it does not
+// exist.
+func OpenForMigration(ctx context.Context, name dsn.DSN, schema string) (db *sql.DB, release func() error, err error) {
+	settings, err := parse(Config{DSN: name, Schema: schema})
+	if err != nil {
+		return nil, nil, err
+	}
+	db = stdlib.OpenDB(*settings.ConnConfig)
+	if err := createSchema(ctx, db, schema); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("create schema %s in database %s: %w", schema, name, err), db.Close())
+	}
+	return db, db.Close, nil
+}
+
+// parse makes the pool's settings. The parser's own errors may quote the URL,
+// so they are not passed on.
+func parse(config Config) (*pgxpool.Config, error) {
+	settings, err := pgxpool.ParseConfig(config.DSN.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL %s has a setting that PostgreSQL clients do not know", config.DSN)
+	}
+	settings.ConnConfig.RuntimeParams["search_path"] = config.Schema
+	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
+		settings.ConnConfig.RuntimeParams["application_name"] = "pocketflow-" + config.Schema
+	}
+	switch {
+	case config.MaxConns > 0:
+		settings.MaxConns = int32(config.MaxConns)
+	case settings.MaxConns < defaultMaxConns:
+		settings.MaxConns = defaultMaxConns
+	}
+	return settings, nil
+}
+
+// createSchema makes the schema. Two processes that do it at once collide in
+// the catalog's unique index in spite of IF NOT EXISTS; the second try finds
+// the other's.
+func createSchema(ctx context.Context, db *sql.DB, schema string) error {
+	statement := "CREATE SCHEMA IF NOT EXISTS " + pgx.Identifier{schema}.Sanitize()
+	_, err := db.ExecContext(ctx, statement)
+	if code(err) == uniqueViolation {
+		_, err = db.ExecContext(ctx, statement)
+	}
+	return err
+}
+
+// Run implements sqlstore.Conn for reads.
+func (d *Driver) Run(ctx context.Context, batch *sqlstore.Batch) error {
+	return run(ctx, d.pool, batch)
+}
+
+// Dialect implements sqlstore.Driver.
+func (d *Driver) Dialect() sqlstore.Dialect {
+	return sqlstore.Dialect{
+		Name:       migrations.Postgres,
+		ForUpdate:  ` FOR UPDATE`,
+		SkipLocked: ` FOR UPDATE SKIP LOCKED`,
+		TableCount: `SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1`,
+		Pipelines:  pipelines,
+	}
+}
+
+// Close implements sqlstore.Driver: the pool waits for connections in use.
+func (d *Driver) Close() error {
+	d.closeOnce.Do(func() {
+		close(d.closed)
+		d.pool.Close()
+	})
+	return nil
+}
+
+// The error codes that the driver acts on.
+const (
+	uniqueViolation      = "23505"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+func code(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}

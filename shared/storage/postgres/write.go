@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+)
+
+// writeTries is how often a transaction that lost against another one is run.
+// Locks are taken in order, so even the second try is rare.
+const writeTries = 5
+
+// Write implements sqlstore.Driver.
+func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlstore.Tx) error) error {
+	for try := 1; ; try++ {
+		err := d.writeOnce(ctx, closure)
+		if try == writeTries || !retryable(err) {
+			return err
+		}
+	}
+}
+
+func retryable(err error) bool {
+	return code(err) == serializationFailure || code(err) == deadlockDetected
+}
+
+func (d *Driver) writeOnce(ctx context.Context, closure func(context.Context, sqlstore.Tx) error) error {
+	select {
+	case <-d.closed:
+		return sqlstore.ErrClosed
+	default:
+	}
+	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		own := transaction{tx: tx}
+		if err := closure(ctx, &own); err != nil {
+			return err
+		}
+		return own.notify(ctx, d.schema)
+	})
+}
+
+// transaction is what a closure sees of a transaction.
+type transaction struct {
+	tx    pgx.Tx
+	hints []string
+}
+
+// Run implements sqlstore.Conn.
+func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
+	return run(ctx, t.tx, batch)
+}
+
+// Hint implements sqlstore.Tx.
+func (t *transaction) Hint(payload string) { t.hints = append(t.hints, payload) }
+
+// Several hints travel in one notification, parted by hintSeparator, up to the
+// payload limit of the server (8000 bytes).
+const (
+	hintSeparator = "\n"
+	maxPayload    = 7900
+)
+
+const notifySQL = `SELECT pg_notify($1, $2)`
+
+// notify sends the hints with the commit. It is the last statement, because
+// the server lets one transaction with notifications commit at a time.
+func (t *transaction) notify(ctx context.Context, channel string) error {
+	if len(t.hints) == 0 {
+		return nil
+	}
+	slices.Sort(t.hints)
+	var batch sqlstore.Batch
+	for _, payload := range pack(slices.Compact(t.hints)) {
+		batch.Exec(notifySQL, channel, payload)
+	}
+	if err := t.Run(ctx, &batch); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return nil
+}
+
+// pack joins hints into as few payloads as the limit allows.
+func pack(hints []string) []string {
+	var payloads []string
+	var payload strings.Builder
+	for _, hint := range hints {
+		if payload.Len() > 0 && payload.Len()+len(hintSeparator)+len(hint) > maxPayload {
+			payloads = append(payloads, payload.String())
+			payload.Reset()
+		}
+		if payload.Len() > 0 {
+			payload.WriteString(hintSeparator)
+		}
+		payload.WriteString(hint)
+	}
+	return append(payloads, payload.String())
+}
+
+// sender is a pool or a transaction.
+type sender interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
+// run sends a batch in one round trip. Each statement has a snapshot of its
+// own, taken when the ones before it are done.
+func run(ctx context.Context, conn sender, batch *sqlstore.Batch) error {
+	if len(batch.Statements) == 0 {
+		return nil
+	}
+	var queue pgx.Batch
+	for i := range batch.Statements {
+		statement := &batch.Statements[i]
+		queued := queue.Queue(statement.SQL, statement.Args...)
+		switch {
+		case statement.Row != nil:
+			queued.Query(func(rows pgx.Rows) error {
+				for rows.Next() {
+					if err := statement.Row(rows); err != nil {
+						return err
+					}
+				}
+				return rows.Err()
+			})
+		case statement.Affected != nil:
+			queued.Exec(func(tag pgconn.CommandTag) error {
+				*statement.Affected = tag.RowsAffected()
+				return nil
+			})
+		}
+	}
+	return conn.SendBatch(ctx, &queue).Close()
+}

@@ -1,0 +1,147 @@
+// Package sqlite is the storage driver for SQLite: one file, one process, no
+// server. It owns the connections, the single writer and the lock that keeps a
+// second process out; what is stored, and by which SQL, it leaves to sqlstore.
+//
+// One goroutine writes. It commits all the writes that wait together, because
+// a durable commit costs a disk flush however much is in it.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+)
+
+// Config says how to open a database file.
+type Config struct {
+	Path string
+	// Readers is how many connections serve reads; 0 for one per processor,
+	// at least 4.
+	Readers int
+}
+
+const minReaders = 4
+
+// Driver is an open database file. It implements sqlstore.Driver.
+type Driver struct {
+	lock    *os.File
+	readers *sql.DB
+	reads   statements
+	writer  *writer
+	hints   hints
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens a database file for this process alone, and makes it and its
+// directory when they do not exist. ErrLocked when another process has it.
+func Open(ctx context.Context, config Config) (*Driver, error) {
+	lock, err := lockFile(config.Path)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := open(ctx, config, lock)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", config.Path, err), lock.Close())
+	}
+	return driver, nil
+}
+
+func open(ctx context.Context, config Config, lock *os.File) (*Driver, error) {
+	driver := &Driver{lock: lock}
+	// The writer comes first: it makes the file, which readers only open.
+	writer, err := openWriter(ctx, config.Path, driver.hints.deliver)
+	if err != nil {
+		return nil, err
+	}
+	readers, err := sql.Open("sqlite", source(config.Path, "query_only(1)"))
+	if err == nil {
+		size := config.Readers
+		if size == 0 {
+			size = max(minReaders, runtime.NumCPU())
+		}
+		readers.SetMaxOpenConns(size)
+		readers.SetMaxIdleConns(size)
+		err = readers.PingContext(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, writer.close())
+	}
+	driver.writer, driver.readers = writer, readers
+	driver.reads.prepare = readers.PrepareContext
+	return driver, nil
+}
+
+// OpenForMigration opens the file without the pools, for goose. The process
+// lock is held until release is called.
+func OpenForMigration(path string) (db *sql.DB, release func() error, err error) {
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err = sql.Open("sqlite", source(path))
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), lock.Close())
+	}
+	db.SetMaxOpenConns(1)
+	return db, func() error { return errors.Join(db.Close(), lock.Close()) }, nil
+}
+
+// source is the data source name of a connection to the file.
+func source(path string, pragmas ...string) string {
+	query := url.Values{"_pragma": append([]string{
+		"busy_timeout(5000)", // a shell or a backup tool may hold the file for a moment
+		"journal_mode(WAL)",
+		"synchronous(FULL)", // NORMAL would lose the last commits with the power
+		"foreign_keys(1)",
+		"cache_size(-16384)", // KiB
+		"temp_store(MEMORY)",
+	}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: filepath.ToSlash(url.PathEscape(path)), RawQuery: query.Encode()}).String()
+}
+
+// Run implements sqlstore.Conn for reads.
+func (d *Driver) Run(ctx context.Context, batch *sqlstore.Batch) error {
+	return d.reads.run(ctx, batch)
+}
+
+// Write implements sqlstore.Driver.
+func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlstore.Tx) error) error {
+	return d.writer.write(ctx, closure)
+}
+
+// Listen implements sqlstore.Driver. Only this process has the file, so hints
+// need not leave it.
+func (d *Driver) Listen(ctx context.Context, hear func(string)) error {
+	return d.hints.listen(ctx, hear)
+}
+
+// Dialect implements sqlstore.Driver.
+func (d *Driver) Dialect() sqlstore.Dialect {
+	return sqlstore.Dialect{
+		Name:       migrations.SQLite,
+		TableCount: `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+	}
+}
+
+// Close implements sqlstore.Driver. The lock goes last, when nothing touches
+// the file any more.
+func (d *Driver) Close() error {
+	d.closeOnce.Do(func() {
+		d.hints.close()
+		d.closeErr = errors.Join(d.writer.close(), d.reads.close(), d.readers.Close(), d.lock.Close())
+	})
+	return d.closeErr
+}

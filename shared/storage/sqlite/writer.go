@@ -1,0 +1,224 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+)
+
+const (
+	// writeQueue is how many writes may wait; more block in their callers.
+	writeQueue = 1024
+	// maxWrites is how many writes share a commit. Past a few hundred the disk
+	// flush is no longer what costs, and the first one waits for the last.
+	maxWrites = 256
+)
+
+// A write is in one of these states: its caller may withdraw it until the
+// writer takes it.
+const (
+	writeWaiting int32 = iota
+	writeTaken
+	writeWithdrawn
+)
+
+// write is one closure that waits for its commit.
+type write struct {
+	closure func(context.Context, sqlstore.Tx) error
+	state   atomic.Int32
+	err     error
+	done    chan struct{} // closed: err is set
+}
+
+// writer owns the one connection that writes.
+type writer struct {
+	db         *sql.DB
+	conn       *sql.Conn
+	statements statements
+	deliver    func(hints []string)
+
+	queue   chan *write
+	stop    chan struct{} // closed: take what is queued, then end
+	ended   chan struct{}
+	mu      sync.RWMutex // guards the closing of stop against sends to queue
+	closing bool
+}
+
+func openWriter(ctx context.Context, path string, deliver func([]string)) (*writer, error) {
+	db, err := sql.Open("sqlite", source(path))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	w := &writer{
+		db: db, conn: conn, deliver: deliver,
+		queue: make(chan *write, writeQueue), stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	w.statements.prepare = conn.PrepareContext
+	go w.loop()
+	return w, nil
+}
+
+// write queues a closure and waits for its commit.
+func (w *writer) write(ctx context.Context, closure func(context.Context, sqlstore.Tx) error) error {
+	item := &write{closure: closure, done: make(chan struct{})}
+	if err := w.enqueue(ctx, item); err != nil {
+		return err
+	}
+	select {
+	case <-item.done:
+		return item.err
+	case <-ctx.Done():
+		if item.state.CompareAndSwap(writeWaiting, writeWithdrawn) {
+			return ctx.Err()
+		}
+		// Taken: it takes a moment, and then the caller knows how it ended.
+		<-item.done
+		return item.err
+	}
+}
+
+func (w *writer) enqueue(ctx context.Context, item *write) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closing {
+		return sqlstore.ErrClosed
+	}
+	select {
+	case w.queue <- item:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	for {
+		select {
+		case item := <-w.queue:
+			w.commit(item)
+		case <-w.stop:
+			// Nobody sends any more: drain and end.
+			select {
+			case item := <-w.queue:
+				w.commit(item)
+			default:
+				return
+			}
+		}
+	}
+}
+
+// commit runs the first write and all that wait behind it in one transaction.
+func (w *writer) commit(first *write) {
+	// A statement that was interrupted would leave its write half done, and a
+	// context that can end costs a goroutine per statement.
+	ctx := context.Background()
+
+	tx := &transaction{statements: &w.statements}
+	group, err := w.runGroup(ctx, tx, first)
+	if len(group) > 0 {
+		if err == nil {
+			err = w.statements.exec(ctx, "COMMIT")
+		}
+		if err != nil {
+			// After some failures SQLite has rolled back already; then this
+			// one fails, which changes nothing.
+			_ = w.statements.exec(ctx, "ROLLBACK")
+			err = fmt.Errorf("commit: %w", err)
+		}
+	}
+	if err == nil && len(tx.hints) > 0 {
+		w.deliver(tx.hints)
+	}
+	for _, item := range group {
+		if err != nil {
+			item.err = err
+		}
+		close(item.done)
+	}
+}
+
+// runGroup begins a transaction and runs writes in it until none waits. Each
+// has a savepoint, so that one that fails takes back its own changes only.
+// The error is for the group as a whole.
+func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write) (group []*write, err error) {
+	for item := first; item != nil; item = w.next(len(group)) {
+		if !item.state.CompareAndSwap(writeWaiting, writeTaken) {
+			continue
+		}
+		group = append(group, item)
+		if len(group) == 1 {
+			if err := w.statements.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+				return group, err
+			}
+		}
+		if err := w.runWrite(ctx, tx, item); err != nil {
+			return group, err
+		}
+	}
+	return group, nil
+}
+
+// next is the write at the head of the queue; nil when none waits or the group
+// is full.
+func (w *writer) next(size int) *write {
+	if size >= maxWrites {
+		return nil
+	}
+	select {
+	case item := <-w.queue:
+		return item
+	default:
+		return nil
+	}
+}
+
+func (w *writer) runWrite(ctx context.Context, tx *transaction, item *write) error {
+	if err := w.statements.exec(ctx, "SAVEPOINT item"); err != nil {
+		return err
+	}
+	hints := len(tx.hints)
+	if item.err = item.closure(ctx, tx); item.err != nil {
+		tx.hints = tx.hints[:hints]
+		if err := w.statements.exec(ctx, "ROLLBACK TO item"); err != nil {
+			return err
+		}
+	}
+	return w.statements.exec(ctx, "RELEASE item")
+}
+
+// close commits what is queued and closes the connection.
+func (w *writer) close() error {
+	w.mu.Lock()
+	if !w.closing {
+		w.closing = true
+		close(w.stop)
+	}
+	w.mu.Unlock()
+	<-w.ended
+	return errors.Join(w.statements.close(), w.conn.Close(), w.db.Close())
+}
+
+// transaction is what a closure sees of the group's transaction.
+type transaction struct {
+	statements *statements
+	hints      []string
+}
+
+// Run implements sqlstore.Conn.
+func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
+	return t.statements.run(ctx, batch)
+}
+
+// Hint implements sqlstore.Tx.
+func (t *transaction) Hint(payload string) { t.hints = append(t.hints, payload) }
