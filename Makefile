@@ -8,7 +8,7 @@ PACKAGES := work
 
 # Release builds and image builds hand these in; a source archive has no git.
 VERSION ?= $(or $(shell git describe --tags --dirty 2>/dev/null),dev)
-COMMIT  ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 APP     := github.com/pocketflowgo/pocketflow/shared/app
 LDFLAGS := -X $(APP).Version=$(VERSION) -X $(APP).Commit=$(COMMIT)
 
@@ -41,7 +41,7 @@ race: ## Run the tests under the race detector (-short; needs a C compiler)
 
 # golangci-lint does not know `work`, so it gets the modules' directories.
 lint: $(GOLANGCI) ## Run golangci-lint over all modules
-	$(GOLANGCI) run $$(go list -m -f '{{.Dir}}/...')
+	@dirs=$$(go list -m -f '{{.Dir}}/...') && $(GOLANGCI) run $$dirs
 
 fmt: $(GOLANGCI) ## Format all Go files
 	$(GOLANGCI) fmt
@@ -57,7 +57,7 @@ clean: ## Remove what the other targets built
 
 # each_module runs a command in every module of go.work as if it were alone.
 define each_module
-set -euo pipefail; for dir in $$(go list -m -f '{{.Dir}}'); do \
+set -euo pipefail; dirs=$$(go list -m -f '{{.Dir}}'); for dir in $$dirs; do \
 	echo "== $${dir#$(CURDIR)/}"; (cd "$$dir" && export GOWORK=off && $(1)); done
 endef
 
