@@ -1,0 +1,174 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/gateway/internal/proxy"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+// setup serves GET and POST /flows in front of a service that is the handler.
+func setup(t *testing.T, service http.HandlerFunc) string {
+	t.Helper()
+	back := httptest.NewServer(service)
+	t.Cleanup(back.Close)
+	return front(t, back.URL)
+}
+
+func front(t *testing.T, base string) string {
+	t.Helper()
+	target, err := url.Parse(base)
+	require.NoError(t, err)
+	backend := proxy.NewBackend(proxy.Catalog, target, http.DefaultTransport)
+	router, err := httpx.NewRouter(zap.NewNop(), []httpx.Route{
+		{Method: http.MethodGet, Path: "/flows", Handler: backend.Forward},
+		{Method: http.MethodPost, Path: "/flows", Handler: backend.Forward},
+	})
+	require.NoError(t, err)
+	server := httptest.NewServer(router)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func do(t *testing.T, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp, string(body)
+}
+
+func request(t *testing.T, method, target string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	require.NoError(t, err)
+	return req
+}
+
+func TestForward_PassesPathQueryAndBodyOn(t *testing.T) {
+	t.Parallel()
+	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, r.URL.Path+"|"+r.URL.RawQuery+"|"+string(body))
+	})
+	// The semicolon makes the query malformed: that is for the service to say.
+	resp, body := do(t, request(t, http.MethodPost, base+"/api/flows?a=1;b=%zz", strings.NewReader("{}")))
+	require.Equal(t, http.StatusTeapot, resp.StatusCode)
+	require.Equal(t, "/flows|a=1;b=%zz|{}", body)
+}
+
+func TestForward_HandsOneRequestIDOn(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 1)
+	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get(httpx.HeaderRequestID)
+		w.Header().Set(httpx.HeaderRequestID, "the services own")
+	})
+	req := request(t, http.MethodGet, base+"/flows", http.NoBody)
+	req.Header.Set(httpx.HeaderRequestID, "abc")
+	resp, _ := do(t, req)
+	require.Equal(t, "abc", <-seen)
+	require.Equal(t, []string{"abc"}, resp.Header.Values(httpx.HeaderRequestID))
+}
+
+func TestForward_ReplacesForwardedHeadersAndDropsHopHeaders(t *testing.T) {
+	t.Parallel()
+	seen := make(chan http.Header, 1)
+	base := setup(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
+	req := request(t, http.MethodGet, base+"/flows", http.NoBody)
+	req.Header.Set("X-Forwarded-For", "6.6.6.6")
+	req.Header.Set("Connection", "X-Secret")
+	req.Header.Set("X-Secret", "for this hop only")
+	do(t, req)
+	got := <-seen
+	require.Equal(t, "127.0.0.1", got.Get("X-Forwarded-For"))
+	require.Empty(t, got.Get("X-Secret"))
+}
+
+func TestForward_StreamsEachWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	base := setup(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "first\n")
+		_ = http.NewResponseController(w).Flush()
+		<-release
+		_, _ = io.WriteString(w, "second\n")
+	})
+	resp, err := http.DefaultTransport.RoundTrip(request(t, http.MethodGet, base+"/flows", http.NoBody))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	require.True(t, lines.Scan())
+	require.Equal(t, "first", lines.Text())
+	close(release) // only now may the service go on
+	require.True(t, lines.Scan())
+	require.Equal(t, "second", lines.Text())
+}
+
+func TestForward_EndsTheServicesRequestWhenTheCallerLeaves(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(ended)
+	})
+	resp, err := http.DefaultTransport.RoundTrip(request(t, http.MethodGet, base+"/flows", http.NoBody))
+	require.NoError(t, err)
+	resp.Body.Close()
+	<-ended
+}
+
+func TestForward_DoesNotFollowRedirects(t *testing.T) {
+	t.Parallel()
+	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
+	})
+	resp, _ := do(t, request(t, http.MethodGet, base+"/flows", http.NoBody))
+	require.Equal(t, http.StatusFound, resp.StatusCode)
+}
+
+func TestForward_NamesTheServiceThatIsAway(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	resp, body := do(t, request(t, http.MethodGet, front(t, gone.URL)+"/flows", http.NoBody))
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
+	require.Contains(t, body, `"code":"unavailable"`)
+	require.Contains(t, body, `"detail":"the flow-catalog cannot be reached"`)
+	require.NotContains(t, body, "127.0.0.1", "addresses of services are not for callers")
+}
+
+func TestForward_RefusesBodiesOverTheLimit(t *testing.T) {
+	t.Parallel()
+	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusOK)
+	})
+	for name, body := range map[string]io.Reader{
+		"announced": strings.NewReader(strings.Repeat("x", httpx.MaxBody+1)),
+		// Hiding the length makes the client send chunks without announcing any.
+		"chunked": io.MultiReader(strings.NewReader(strings.Repeat("x", httpx.MaxBody+1))),
+	} {
+		resp, answer := do(t, request(t, http.MethodPost, base+"/flows", body))
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode, name)
+		require.Contains(t, answer, `"code":"body_too_large"`, name)
+	}
+	resp, _ := do(t, request(t, http.MethodPost, base+"/flows", strings.NewReader(strings.Repeat("x", httpx.MaxBody))))
+	require.Equal(t, http.StatusOK, resp.StatusCode, "the limit itself is allowed")
+}
