@@ -39,9 +39,25 @@ type Options struct {
 	MaxConns int
 }
 
-// Tasks opens the scheduler's database. Like its siblings it fails with
-// ErrSchemaNewer when the schema is newer than the binary, and with ErrLocked
-// when another process has the SQLite file.
+// Workers opens the registry's database.
+func Workers(ctx context.Context, dataSource string, options Options) (storage.Workers, error) {
+	db, err := open(ctx, migrations.Registry, dataSource, options)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.NewWorkers(db), nil
+}
+
+// Flows opens the catalog's database.
+func Flows(ctx context.Context, dataSource string, options Options) (storage.Flows, error) {
+	db, err := open(ctx, migrations.Catalog, dataSource, options)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.NewFlows(db), nil
+}
+
+// Tasks opens the scheduler's database.
 func Tasks(ctx context.Context, dataSource string, options Options) (storage.Tasks, error) {
 	db, err := open(ctx, migrations.Scheduler, dataSource, options)
 	if err != nil {
@@ -50,6 +66,17 @@ func Tasks(ctx context.Context, dataSource string, options Options) (storage.Tas
 	return sqlstore.NewTasks(db), nil
 }
 
+// Queue opens the queue-gateway's database.
+func Queue(ctx context.Context, dataSource string, options Options) (storage.Queue, error) {
+	db, err := open(ctx, migrations.Queue, dataSource, options)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.NewQueue(db), nil
+}
+
+// open fails with ErrSchemaNewer when the schema is newer than the binary, and
+// with ErrLocked when another process has the SQLite file.
 func open(ctx context.Context, service, dataSource string, options Options) (*sqlstore.DB, error) {
 	fail := func(err error) (*sqlstore.DB, error) {
 		return nil, fmt.Errorf("open the %s database: %w", service, err)

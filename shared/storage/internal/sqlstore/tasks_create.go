@@ -1,0 +1,92 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// CreateTasks implements storage.Tasks.
+func (t *Tasks) CreateTasks(ctx context.Context, tasks []storage.NewTask) ([]storage.CreateOutcome, error) {
+	outcomes, err := t.creates.Do(ctx, tasks)
+	if err != nil {
+		return nil, fmt.Errorf("create tasks: %w", err)
+	}
+	return outcomes, nil
+}
+
+// A conflict, of the id or of the request id, shows as no row written. An
+// error would abort the others' transaction on Postgres.
+const insertTaskSQL = `
+INSERT INTO tasks (` + taskColumns + `)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+ON CONFLICT DO NOTHING`
+
+// The second condition is what lets both planners use the partial index.
+const findRequestSQL = `SELECT ` + taskColumns + ` FROM tasks WHERE request_id = $1 AND request_id <> ''`
+
+func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]storage.CreateOutcome, error) {
+	// Two creations of one request id wait for each other in its index.
+	order := orderBy(tasks, func(task storage.NewTask) string { return task.Task.RequestID })
+	var outcomes []storage.CreateOutcome
+	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
+		outcomes = make([]storage.CreateOutcome, len(tasks))
+		created := make([]int64, len(tasks))
+		var inserts Batch
+		for _, i := range order {
+			addTask(&inserts, &created[i], &tasks[i].Task)
+		}
+		if err := tx.Run(ctx, &inserts); err != nil {
+			return err
+		}
+
+		var rest Batch
+		for i := range tasks {
+			task := &tasks[i]
+			switch {
+			case created[i] == 0 && task.Task.RequestID != "":
+				rest.Query(foundRequest(&outcomes[i], task.Task.RequestHash), findRequestSQL, task.Task.RequestID)
+				fallthrough
+			case created[i] == 0:
+				outcomes[i].Err = storage.ErrConflict // unless the query finds better
+			default:
+				outcomes[i].Task = task.Task
+				addEvents(&rest, task.Task.ID, task.Events)
+				addRuns(&rest, task.Started)
+				addOutbox(&rest, task.Outbox)
+				if task.Task.Lease.Owner == "" {
+					tx.Hint(task.Task.ID)
+				}
+			}
+		}
+		return tx.Run(ctx, &rest)
+	})
+	return outcomes, err
+}
+
+func addTask(batch *Batch, created *int64, task *storage.Task) {
+	batch.ExecCount(created, insertTaskSQL,
+		task.ID, task.FlowID, task.FlowVersionID, task.FlowName, task.FlowVersion, string(task.Status),
+		text(task.Params), text(task.Shared), text(task.State),
+		task.CurrentNode, text(task.Error), task.RequestID, task.RequestHash,
+		micros(task.RunnableAt), task.Lease.Owner, micros(task.Lease.Expiry), task.Lease.Epoch,
+		task.Seq, task.InboxSeq, task.InboxDone,
+		micros(task.CreatedAt), micros(task.UpdatedAt), micros(task.FinishedAt))
+}
+
+// foundRequest turns the task that a request id made before into the outcome
+// of the request that came again.
+func foundRequest(outcome *storage.CreateOutcome, hash string) func(Row) error {
+	return func(row Row) error {
+		task, err := scanTask(row)
+		if err != nil {
+			return err
+		}
+		outcome.Task = task
+		if task.RequestHash == hash {
+			outcome.Err, outcome.Existing = nil, true
+		}
+		return nil
+	}
+}

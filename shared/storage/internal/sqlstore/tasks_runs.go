@@ -1,0 +1,87 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const runColumns = `task_id, no, id, node_key, path, visit, attempt, status, sub_status, branch_id, input, params,
+	output, error_code, error_text, action, worker_id, worker_url, log_path, started_at, finished_at`
+
+func scanRun(row Row) (storage.NodeRun, error) {
+	var run storage.NodeRun
+	var status string
+	err := row.Scan(&run.TaskID, &run.No, &run.ID, &run.NodeKey, &run.Path, &run.Visit, &run.Attempt,
+		&status, &run.SubStatus, &run.BranchID,
+		(*[]byte)(&run.Input), (*[]byte)(&run.Params), (*[]byte)(&run.Output),
+		&run.ErrorCode, &run.ErrorText, &run.Action, &run.WorkerID, &run.WorkerURL, &run.LogPath,
+		intoTime(&run.StartedAt), intoTime(&run.FinishedAt))
+	run.Status = storage.RunStatus(status)
+	return run, err
+}
+
+const listRunsSQL = `SELECT ` + runColumns + ` FROM node_runs WHERE task_id = $1 ORDER BY no`
+
+// ListRuns implements storage.Tasks.
+func (t *Tasks) ListRuns(ctx context.Context, taskID string) ([]storage.NodeRun, error) {
+	runs, err := queryAll(ctx, t.Read(), scanRun, listRunsSQL, taskID)
+	if err != nil {
+		return nil, fmt.Errorf("list runs of task %s: %w", taskID, err)
+	}
+	return runs, nil
+}
+
+const loadRunSQL = `SELECT ` + runColumns + ` FROM node_runs WHERE task_id = $1 AND no = $2`
+
+// LoadRuns implements storage.Tasks.
+func (t *Tasks) LoadRuns(ctx context.Context, taskID string, nos []int) ([]storage.NodeRun, error) {
+	nos = slices.Clone(nos)
+	slices.Sort(nos)
+	runs := []storage.NodeRun{}
+	var batch Batch
+	for _, no := range slices.Compact(nos) {
+		batch.Query(appendTo(&runs, scanRun), loadRunSQL, taskID, no)
+	}
+	if err := t.Read().Run(ctx, &batch); err != nil {
+		return nil, fmt.Errorf("load runs of task %s: %w", taskID, err)
+	}
+	return runs, nil
+}
+
+// A repeated step writes the same row again.
+const insertRunSQL = `
+INSERT INTO node_runs (` + runColumns + `)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+ON CONFLICT (task_id, no) DO UPDATE SET id = excluded.id, node_key = excluded.node_key, path = excluded.path,
+	visit = excluded.visit, attempt = excluded.attempt, status = excluded.status, sub_status = excluded.sub_status,
+	branch_id = excluded.branch_id, input = excluded.input, params = excluded.params, output = excluded.output,
+	error_code = excluded.error_code, error_text = excluded.error_text, action = excluded.action,
+	worker_id = excluded.worker_id, worker_url = excluded.worker_url, log_path = excluded.log_path,
+	started_at = excluded.started_at, finished_at = excluded.finished_at`
+
+func addRuns(batch *Batch, runs []storage.NodeRun) {
+	for i := range runs {
+		run := &runs[i]
+		batch.Exec(insertRunSQL, run.TaskID, run.No, run.ID, run.NodeKey, run.Path, run.Visit, run.Attempt,
+			string(run.Status), run.SubStatus, run.BranchID, text(run.Input), text(run.Params),
+			text(run.Output), run.ErrorCode, run.ErrorText, run.Action, run.WorkerID, run.WorkerURL, run.LogPath,
+			micros(run.StartedAt), micros(run.FinishedAt))
+	}
+}
+
+const finishRunSQL = `
+UPDATE node_runs SET status = $3, sub_status = $4, output = $5, error_code = $6, error_text = $7, action = $8,
+	worker_id = $9, worker_url = $10, log_path = $11, finished_at = $12
+WHERE task_id = $1 AND no = $2`
+
+func addFinishes(batch *Batch, taskID string, finishes []storage.RunFinish) {
+	for i := range finishes {
+		finish := &finishes[i]
+		batch.Exec(finishRunSQL, taskID, finish.No, string(finish.Status), finish.SubStatus, text(finish.Output),
+			finish.ErrorCode, finish.ErrorText, finish.Action,
+			finish.WorkerID, finish.WorkerURL, finish.LogPath, micros(finish.FinishedAt))
+	}
+}

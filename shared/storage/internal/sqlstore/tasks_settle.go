@@ -1,0 +1,109 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// SettleSteps implements storage.Tasks.
+func (t *Tasks) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
+	outcomes, err := t.settles.Do(ctx, steps)
+	if err != nil {
+		return nil, fmt.Errorf("settle steps: %w", err)
+	}
+	return outcomes, nil
+}
+
+// The fence is in the UPDATE itself: a step whose lease is gone writes no row.
+const (
+	settleSetSQL = `
+UPDATE tasks SET shared = COALESCE($3, shared), state = $4, current_node = $5, error = $6, finished_at = $7,
+	seq = $8, inbox_done = $9, updated_at = $10, `
+	settleFenceSQL = `
+WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
+
+	keepCancelingSQL = `status = CASE WHEN status = 'canceling' THEN status ELSE $11 END`
+
+	// Under a kept lease the columns of the runnable index stay as they are.
+	settleKeepSQL = settleSetSQL + keepCancelingSQL + settleFenceSQL + `
+RETURNING inbox_seq`
+
+	settleReleaseSQL = settleSetSQL + keepCancelingSQL + `, lease_owner = '', lease_expiry = NULL,
+	runnable_at = CASE WHEN inbox_seq > $9 THEN $10 ELSE CAST($12 AS BIGINT) END` + settleFenceSQL + `
+RETURNING inbox_seq`
+
+	settleEndSQL = settleSetSQL + `status = $11, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` + settleFenceSQL + `
+	AND inbox_seq <= $9
+RETURNING inbox_seq`
+)
+
+// What kept a terminal step from ending its task: its lease, or its inbox.
+const leaseIsHeldSQL = `SELECT COUNT(*) FROM tasks WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
+
+func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
+	order := orderBy(steps, func(step storage.TaskStep) string { return step.Lease.TaskID })
+	var outcomes []storage.StepOutcome
+	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
+		outcomes = make([]storage.StepOutcome, len(steps))
+		var updates Batch
+		for _, i := range order {
+			outcomes[i].Err = storage.ErrLeaseLost // unless the update finds its row
+			addStep(&updates, &outcomes[i], &steps[i])
+		}
+		if err := tx.Run(ctx, &updates); err != nil {
+			return err
+		}
+		var rest Batch
+		for i := range steps {
+			step := &steps[i]
+			switch {
+			case outcomes[i].Err == nil:
+				addEvents(&rest, step.Lease.TaskID, step.Events)
+				addRuns(&rest, step.Started)
+				addFinishes(&rest, step.Lease.TaskID, step.Finished)
+				addOutbox(&rest, step.Outbox)
+			case step.Status.Terminal():
+				rest.Query(inboxPending(&outcomes[i]), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
+			}
+		}
+		return tx.Run(ctx, &rest)
+	})
+	return outcomes, err
+}
+
+// addStep adds the update of the task's row, whose result sets the outcome.
+func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep) {
+	args := []any{
+		step.Lease.TaskID, step.Lease.Epoch,
+		text(step.Shared), text(step.State), step.CurrentNode, text(step.Error), micros(step.FinishedAt),
+		step.Seq, step.InboxDone, micros(step.At), string(step.Status),
+	}
+	update := settleKeepSQL
+	switch {
+	case step.Status.Terminal():
+		update = settleEndSQL
+	case step.Release:
+		update = settleReleaseSQL
+		args = append(args, micros(step.RunnableAt))
+	}
+	batch.Query(func(row Row) error {
+		var arrived int64
+		if err := row.Scan(&arrived); err != nil {
+			return err
+		}
+		*outcome = storage.StepOutcome{InboxPending: arrived > step.InboxDone}
+		return nil
+	}, update, args...)
+}
+
+func inboxPending(outcome *storage.StepOutcome) func(Row) error {
+	return func(row Row) error {
+		held, err := scanInt(row)
+		if err == nil && held > 0 {
+			outcome.Err = storage.ErrInboxPending
+		}
+		return err
+	}
+}
