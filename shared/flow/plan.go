@@ -20,9 +20,8 @@ type Plan struct {
 
 // exits are the edges out of one node.
 type exits struct {
-	byAction  map[string]string // without error and timeout
-	onError   *string
-	onTimeout *string
+	byAction map[string]string
+	ways     int // edges but those for error and timeout
 }
 
 // PlanNode is a compiled node. Exactly the part of its kind is set besides
@@ -38,8 +37,6 @@ type PlanNode struct {
 	Subflow  *Subflow  // subflow
 	Timer    *Timer    // timer
 	Wait     *Wait     // wait_event, approval
-
-	source *Node // what an override by subflow_execs is laid over
 }
 
 // Choice is what a choice node decides by, in this order: the first true case,
@@ -62,30 +59,28 @@ type Group struct {
 	Strategy    FailureStrategy
 }
 
-// Parallel is a node of several branches. A branch has no Prep of its own
-// unless its spec had one: then its input is the node's.
+// Parallel is a node of several branches; see PlanNode.Branches.
 type Parallel struct {
 	Group
-	branches []Exec
-	services expr.Value // used when branches is empty
-	template Exec       // a branch but for its service
+	entries  []override
+	names    []string   // used when entries is empty
+	services expr.Value // used when names is empty as well
 }
 
-// Foreach is a node that runs once per item of its input.
+// Foreach is a node that runs once per item of its input; see PlanNode.Item.
 type Foreach struct {
 	Group
-	each    Exec
-	hasEach bool
-	byIndex map[int]Exec
+	byIndex map[int]override
 }
 
 // Subflow is a flow inside the flow. Either Plan is set, with the overrides
-// laid over it, or Flow names what to resolve and Bind when the node starts.
+// laid over it, or Flow names what to resolve, compile and Bind when the node
+// starts.
 type Subflow struct {
 	Plan      *Plan
 	Flow      *FlowRef
-	Strategy  FailureStrategy // CollectErrors unless the author said otherwise
-	overrides []SubflowExec
+	Strategy  FailureStrategy // CollectErrors, which here only fails, unless the author said otherwise
+	overrides map[string]override
 }
 
 // Timer waits for Delay or, when Until is set, for that time.
@@ -131,42 +126,40 @@ var Exits = []Exit{ExitTo, ExitEnd, ExitNone}
 // Next says where the flow goes when a node succeeded with the action: along
 // the edge of that action, else along the default edge. A node without any
 // edge, error and timeout edges aside, ends the flow. The key is "" unless the
-// exit is ExitTo. The actions "error" and "timeout" have no edges here: a node
-// that succeeded never takes them.
+// exit is ExitTo.
 func (p *Plan) Next(from, action string) (key string, exit Exit) {
-	edges := p.exits[from].byAction
-	if len(edges) == 0 {
-		return "", ExitEnd
-	}
-	to, ok := edges[action]
+	edges := p.exits[from]
+	to, ok := edges.byAction[action]
 	if !ok {
-		to, ok = edges[ActionDefault]
+		to, ok = edges.byAction[ActionDefault]
 	}
 	switch {
-	case !ok:
-		return "", ExitNone
-	case to == "":
+	case ok && to != "":
+		return to, ExitTo
+	case ok || edges.ways == 0:
 		return "", ExitEnd
 	default:
-		return to, ExitTo
+		return "", ExitNone
 	}
+}
+
+// HasDefaultEdge reports whether the node has an edge for actions that no
+// other edge takes.
+func (p *Plan) HasDefaultEdge(from string) bool {
+	_, ok := p.exits[from].byAction[ActionDefault]
+	return ok
 }
 
 // ErrorEdge is the node's way on after a failure; false when it has none. The
 // key is "" when the edge ends the flow.
 func (p *Plan) ErrorEdge(from string) (key string, ok bool) {
-	return follow(p.exits[from].onError)
+	key, ok = p.exits[from].byAction[ActionError]
+	return key, ok
 }
 
 // TimeoutEdge is the node's way on after a time-out, to be asked before
 // ErrorEdge; false when it has none.
 func (p *Plan) TimeoutEdge(from string) (key string, ok bool) {
-	return follow(p.exits[from].onTimeout)
-}
-
-func follow(to *string) (string, bool) {
-	if to == nil {
-		return "", false
-	}
-	return *to, true
+	key, ok = p.exits[from].byAction[ActionTimeout]
+	return key, ok
 }

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Event is one thing that happened to a task. The field of its kind is set
+// where the kind has one.
+type Event struct {
+	Kind   storage.EventKind
+	At     time.Time
+	Result *RunResult // run_finished
+	Signal *Signal    // signal
+}
+
+// RunResult is how an execution ended.
+type RunResult struct {
+	RunID     string          `json:"run_id"`
+	Result    json.RawMessage `json:"result,omitempty"` // nil counts as null
+	Error     *RunError       `json:"error,omitempty"`  // nil: it succeeded
+	WorkerID  string          `json:"worker_id,omitempty"`
+	WorkerURL string          `json:"worker_url,omitempty"`
+	LogPath   string          `json:"log_path,omitempty"`
+}
+
+// RunError is why an execution failed. CodeTimeout marks a time-out.
+type RunError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Final   bool   `json:"final,omitempty"` // no further attempt, whatever max_retries says
+}
+
+// Signal is a value handed in from outside.
+type Signal struct {
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Data is the event's own part as the event log keeps it.
+func (e *Event) Data() (json.RawMessage, error) {
+	var body any = struct{}{}
+	switch {
+	case e.Result != nil:
+		body = e.Result
+	case e.Signal != nil:
+		body = e.Signal
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s event: %w", e.Kind, err)
+	}
+	return data, nil
+}
+
+// ReadEvent reads an event back from the log.
+func ReadEvent(logged storage.TaskEvent) (Event, error) {
+	e := Event{Kind: logged.Kind, At: logged.At}
+	var body any
+	switch logged.Kind {
+	case storage.EventRunFinished:
+		e.Result = new(RunResult)
+		body = e.Result
+	case storage.EventSignal:
+		e.Signal = new(Signal)
+		body = e.Signal
+	case storage.EventStarted, storage.EventTimerFired, storage.EventCancel:
+		return e, nil
+	default:
+		return Event{}, fmt.Errorf("event %s of %s has the unknown kind %q", logged.SourceID, logged.TaskID, logged.Kind)
+	}
+	if err := json.Unmarshal(logged.Data, body); err != nil {
+		return Event{}, fmt.Errorf("decode %s event %s of %s: %w", logged.Kind, logged.SourceID, logged.TaskID, err)
+	}
+	return e, nil
+}

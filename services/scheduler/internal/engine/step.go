@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// step is the working set of one Step: the state being changed and the effects
+// so far.
+type step struct {
+	program *Program
+	state   *State
+	at      time.Time
+	effects Effects
+}
+
+// scope is a flow being executed and what its nodes read and write.
+type scope struct {
+	plan   *flow.Plan
+	frame  *FlowFrame
+	shared *json.RawMessage
+	params json.RawMessage // what a node's own params are laid over
+	path   string          // of the flow; "" for the task's own
+}
+
+func (s *step) root() scope {
+	return scope{plan: s.program.Plan, frame: &s.state.Flow, shared: &s.state.Shared, params: s.program.Params}
+}
+
+// reads is what the references of a node see.
+func (sc *scope) reads(node *NodeFrame) expr.Scope {
+	return expr.Scope{Params: node.Params, Shared: *sc.shared, Input: node.Input}
+}
+
+func (sc *scope) pathOf(key string) string {
+	if sc.path == "" {
+		return key
+	}
+	return sc.path + "/" + key
+}
+
+// outcome is how a visit of a node ended.
+type outcome struct {
+	node    *flow.PlanNode
+	action  string
+	failure *Failure
+}
+
+func (s *step) start() {
+	if s.state.Steps > 0 {
+		return // a repeat
+	}
+	if timeout := s.program.Plan.Timeout(); timeout > 0 {
+		s.state.Deadline = micros(s.at.Add(timeout))
+	}
+	s.advance(s.root(), s.program.Plan.Start())
+}
+
+// advance visits nodes from key on, until one of them has to wait or the flow
+// has ended. It is a loop, because a chain of choices may be as long as
+// max_steps.
+func (s *step) advance(sc scope, key string) {
+	for {
+		done := s.visit(sc, key)
+		if done == nil {
+			return
+		}
+		next, ok := s.leave(sc, *done)
+		if !ok {
+			return
+		}
+		key = next
+	}
+}
+
+// visit begins a visit. It returns nil when the node waits for something.
+func (s *step) visit(sc scope, key string) *outcome {
+	if limit := s.maxSteps(); s.state.Steps >= limit {
+		s.fail(Failure{Node: sc.pathOf(key), Code: CodeMaxSteps, Message: fmt.Sprintf("the task has visited %d nodes, the most it may", limit)})
+		return nil
+	}
+	s.state.Steps++
+	node := sc.plan.Node(key)
+	frame := &NodeFrame{Key: key, Visit: sc.frame.visit(key)}
+	sc.frame.Node = frame
+
+	reads := expr.Scope{Params: sc.params, Shared: *sc.shared}
+	frame.Params = node.EffectiveParams(reads)
+	reads.Params = frame.Params
+	frame.Input = node.Prep.Input(reads)
+
+	if node.Kind == flow.KindChoice {
+		return s.choose(sc, node, frame)
+	}
+	return s.attempt(sc, node, frame)
+}
+
+func (s *step) maxSteps() int {
+	if own := s.program.Plan.MaxSteps(); own > 0 {
+		return own
+	}
+	return s.program.Limits.MaxSteps
+}
+
+// leave takes the edge that the outcome selects. It is false when the flow has
+// ended, and with it, for now, the task.
+func (s *step) leave(sc scope, done outcome) (key string, more bool) {
+	sc.frame.Node = nil
+	if done.failure != nil {
+		return s.leaveFailed(sc, done)
+	}
+	s.state.Action = done.action
+	key, exit := sc.plan.Next(done.node.Key, done.action)
+	if exit == flow.ExitTo {
+		return key, true
+	}
+	s.end(storage.TaskCompleted, "", nil)
+	return "", false
+}
+
+// leaveFailed takes the timeout or error edge, or fails the task.
+func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
+	action := flow.ActionError
+	key, ok := "", false
+	if done.failure.Code == CodeTimeout {
+		if key, ok = sc.plan.TimeoutEdge(done.node.Key); ok {
+			action = flow.ActionTimeout
+		}
+	}
+	if !ok {
+		key, ok = sc.plan.ErrorEdge(done.node.Key)
+	}
+	if !ok {
+		s.fail(*done.failure)
+		return "", false
+	}
+	s.state.Action = action
+	*sc.shared = set(*sc.shared, "error", done.failure.json())
+	if key == "" {
+		s.end(storage.TaskCompleted, "", nil)
+		return "", false
+	}
+	return key, true
+}
+
+func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, &f) }
+
+// end makes the state terminal. A run that is still open is closed with the
+// status given.
+func (s *step) end(status storage.TaskStatus, open storage.RunStatus, failure *Failure) {
+	if node := s.state.Flow.Node; node != nil {
+		if node.Phase == PhaseRunning || node.Phase == PhaseQueued {
+			s.finishRun(node, storage.RunFinish{Status: open})
+			s.abort(node)
+		}
+		s.state.Flow.Node = nil
+	}
+	s.state.Status, s.state.Failure = status, failure
+	s.state.Deadline = 0
+}
+
+// timerFired acts on everything that is due at the event's time.
+func (s *step) timerFired() {
+	now := micros(s.at)
+	if d := s.state.Deadline; d != 0 && d <= now {
+		node := s.state.CurrentNode()
+		s.end(storage.TaskFailed, storage.RunTimeout, &Failure{
+			Node: node, Code: CodeTaskTimeout,
+			Message: fmt.Sprintf("the task took longer than its time-out of %s", s.program.Plan.Timeout()),
+		})
+		return
+	}
+	node := s.state.Flow.Node
+	if node == nil || node.Due == 0 || node.Due > now {
+		return
+	}
+	s.due(s.root(), node)
+}
+
+func (f *Failure) json() json.RawMessage {
+	// A struct of strings and a number always encodes.
+	text, _ := json.Marshal(f)
+	return text
+}
+
+func set(object json.RawMessage, key string, value json.RawMessage) json.RawMessage {
+	return rawjson.Set(object, key, value)
+}
