@@ -48,7 +48,11 @@ type Condition struct {
 // faults have paths relative to the expression.
 func CompileCondition(raw json.RawMessage) (Condition, []errs.Fault) {
 	var c conditionCompiler
-	return c.condition(raw, ""), c.faults
+	condition := c.condition(raw, "")
+	if len(c.faults) > 0 {
+		return Condition{}, c.faults // half a condition must not be evaluated
+	}
+	return condition, nil
 }
 
 type conditionCompiler struct {

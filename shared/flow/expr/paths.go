@@ -5,9 +5,17 @@ import (
 	"strings"
 )
 
+// longestName bounds what one name adds to a path: a definition with one huge
+// key and a thousand faults under it must not make a report a thousand times
+// its own size.
+const longestName = 128
+
 // JoinPath appends a field name to a fault's path, in brackets when the name
 // could be misread: nodes.B.kind, nodes["a.b"].kind.
 func JoinPath(path, name string) string {
+	if len(name) > longestName {
+		name = strings.ToValidUTF8(name[:longestName], "") + "…"
+	}
 	if name == "" || strings.ContainsAny(name, ".[]\" \n\r\t") {
 		return fmt.Sprintf("%s[%q]", path, name)
 	}

@@ -92,6 +92,11 @@ func parseBracket(text string) (step, int, error) {
 	return step{index: int(n), isIndex: true}, end + 1, nil
 }
 
+// KeyPath is the path to the key of that name, whatever characters it has.
+func KeyPath(name string) Path {
+	return Path{steps: []step{{key: name, isKey: true}}}
+}
+
 // Lookup follows the path; false when it leads nowhere.
 func (p Path) Lookup(raw json.RawMessage) (json.RawMessage, bool) {
 	for _, s := range p.steps {
