@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+)
+
+// answer is how an execution ended, as the wire has it.
+type answer struct {
+	Result    json.RawMessage `json:"result"`
+	Error     string          `json:"error"`
+	Retryable *bool           `json:"retryable,omitempty"`
+}
+
+func (a answer) failed() bool { return a.Error != "" }
+
+func failure(err error) answer {
+	a := answer{Result: json.RawMessage("null"), Error: err.Error()}
+	if a.Error == "" {
+		a.Error = fmt.Sprintf("%T without a text", err) // an empty text would read as success
+	}
+	if isPermanent(err) {
+		no := false
+		a.Retryable = &no
+	}
+	return a
+}
+
+// Results are bounded where they would be refused further on, so that the flow
+// gets a clear message: the scheduler reads 8 MiB from a worker, the
+// queue-gateway takes bodies of 4 MiB, of which some are for the envelope.
+const (
+	maxPushResult = 8<<20 - 64<<10
+	maxPullResult = 4<<20 - 64<<10
+)
+
+// invoke calls the handler and encodes what it returns.
+func (w *Worker) invoke(ctx context.Context, job Job) answer {
+	w.load.Add(1)
+	defer w.load.Add(-1)
+
+	result, err := w.call(ctx, job)
+	if err != nil {
+		return failure(err)
+	}
+	data, err := json.Marshal(result)
+	if err != nil {
+		return failure(Permanent(fmt.Errorf("encode the result: %w", err)))
+	}
+	limit := maxPushResult
+	if w.cfg.Mode == Pull {
+		limit = maxPullResult
+	}
+	if len(data) > limit {
+		return failure(Permanent(fmt.Errorf("the result is %d bytes, at most %d are taken", len(data), limit)))
+	}
+	return answer{Result: data}
+}
+
+func (w *Worker) call(ctx context.Context, job Job) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("handler_panicked", zap.String("handler", job.Service), zap.String("run_id", job.RunID),
+				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			result, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	handler := w.handlers[job.Service]
+	if handler == nil {
+		return nil, Permanent(errors.New("this worker has no service " + job.Service))
+	}
+	return handler(ctx, job)
+}

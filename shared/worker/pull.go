@@ -1,0 +1,207 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+)
+
+const (
+	// mostWait is the longest wait between tries of the queue-gateway.
+	mostWait = 5 * time.Second
+	// queueCall bounds one call to the queue-gateway, a poll's waiting aside.
+	queueCall = 10 * time.Second
+)
+
+// puller fetches jobs and answers them.
+type puller struct {
+	worker   *Worker
+	client   *queueapi.Client
+	services []string
+	stopped  chan struct{}  // closed when fetch has returned
+	jobs     sync.WaitGroup // under way; grows only in fetch
+}
+
+// fetch takes jobs until ctx ends. Jobs are executed under working, which
+// outlives ctx by the drain time. It polls only while a slot is free, so a
+// claim never waits for a slot, and only while the registry knows the worker:
+// a worker that is cut off lets others have the work.
+func (p *puller) fetch(ctx, working context.Context) {
+	defer close(p.stopped)
+	retry := backoff{first: firstRetry, most: mostWait}
+	for p.worker.presence.awaitOnline(ctx) {
+		slots := p.takeSlots(ctx)
+		if slots == 0 {
+			return
+		}
+		jobs, err := p.poll(ctx, slots)
+		for range slots - len(jobs) {
+			<-p.worker.slots
+		}
+		for _, job := range jobs {
+			p.jobs.Go(func() {
+				defer func() { <-p.worker.slots }()
+				p.work(working, job)
+			})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			p.worker.log.Warn("poll_failed", zap.Error(err))
+			pause(ctx, retry.next())
+		default:
+			retry.reset()
+		}
+	}
+}
+
+// takeSlots waits for a free slot and takes all that are free; 0 when ctx
+// ended first.
+func (p *puller) takeSlots(ctx context.Context) int {
+	select {
+	case p.worker.slots <- struct{}{}:
+	case <-ctx.Done():
+		return 0
+	}
+	for n := 1; ; n++ {
+		select {
+		case p.worker.slots <- struct{}{}:
+		default:
+			return n
+		}
+	}
+}
+
+func (p *puller) poll(ctx context.Context, slots int) ([]queueapi.Job, error) {
+	cfg := p.worker.cfg
+	ctx, cancel := context.WithTimeout(ctx, cfg.PollWait+queueCall)
+	defer cancel()
+	jobs, err := p.client.Poll(ctx, queueapi.PollParams{
+		WorkerID: cfg.ID, Services: p.services, Max: slots, Wait: cfg.PollWait, Visibility: cfg.Visibility,
+	})
+	if len(jobs) > slots {
+		return jobs[:slots], fmt.Errorf("poll: got %d jobs, asked for %d", len(jobs), slots)
+	}
+	return jobs, err
+}
+
+// work executes a job and answers it, and keeps its claim until the answer is
+// accepted.
+func (p *puller) work(ctx context.Context, claimed queueapi.Job) {
+	log := p.worker.log.With(zap.String("job_id", claimed.ID), zap.String("task_id", claimed.TaskID))
+	ctx, lost := context.WithCancelCause(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { p.keepClaim(ctx, claimed, lost) })
+	defer beats.Wait()
+	defer lost(nil)
+
+	a, err := p.execute(ctx, claimed)
+	if ctx.Err() != nil {
+		log.Info("job_given_up", zap.NamedError("cause", context.Cause(ctx)))
+		return
+	}
+	if err != nil {
+		a = failure(err)
+	}
+	if err := p.answer(ctx, claimed, a); err != nil {
+		log.Warn("answer_not_taken", zap.Error(err))
+	}
+}
+
+func (p *puller) execute(ctx context.Context, claimed queueapi.Job) (answer, error) {
+	var in payload
+	if err := json.Unmarshal([]byte(claimed.InputJSON), &in); err != nil {
+		return answer{}, Permanent(fmt.Errorf("input_json: %w", err))
+	}
+	job := Job{
+		RunID: claimed.RunID, TaskID: claimed.TaskID, Node: claimed.NodeKey, Service: claimed.Service, Attempt: claimed.Attempt,
+	}.with(in)
+	return p.worker.deliveries.do(ctx, job.RunID, func(ctx context.Context) (answer, error) {
+		return p.worker.invoke(ctx, job), nil
+	})
+}
+
+// keepClaim extends the claim at a third of its time, which leaves room for
+// two failures, until ctx ends. It ends the job by lost when the claim is
+// gone.
+func (p *puller) keepClaim(ctx context.Context, claimed queueapi.Job, lost context.CancelCauseFunc) {
+	visibility := p.worker.cfg.Visibility
+	for pause(ctx, visibility/3) {
+		call, cancel := context.WithTimeout(ctx, min(queueCall, visibility/3))
+		err := p.client.Heartbeat(call, queueapi.HeartbeatRequest{
+			QueueID: claimed.ID, WorkerID: claimed.WorkerID, Token: claimed.Token, VisibilityMS: int(visibility.Milliseconds()),
+		})
+		cancel()
+		if claimGone(err) {
+			lost(fmt.Errorf("keep claim: %w", err))
+			return
+		}
+	}
+}
+
+// claimGone tells that a job is no longer this worker's affair.
+func claimGone(err error) bool {
+	switch errs.CodeOf(err) {
+	case errs.ClaimLost, errs.TaskEnded, errs.NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+// answer completes the job, and tries again until the queue-gateway has said
+// yes or a no that will not change.
+func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) error {
+	retry := backoff{first: firstRetry, most: mostWait}
+	for {
+		err := p.complete(ctx, claimed, a)
+		switch code := errs.CodeOf(err); {
+		case err == nil:
+			return nil
+		case claimGone(err):
+			return err
+		case !a.failed() && (code == errs.InvalidArgument || code == errs.MalformedBody || code == errs.BodyTooLarge):
+			// The result itself is refused. Unanswered, the job would come
+			// back and be refused again.
+			a = failure(Permanent(fmt.Errorf("the queue-gateway refused the result: %w", err)))
+		case code == errs.InvalidArgument || code == errs.MalformedBody || code == errs.BodyTooLarge:
+			return err
+		}
+		if !pause(ctx, retry.next()) {
+			return fmt.Errorf("complete: %w (last try: %w)", context.Cause(ctx), err)
+		}
+	}
+}
+
+func (p *puller) complete(ctx context.Context, claimed queueapi.Job, a answer) error {
+	ctx, cancel := context.WithTimeout(ctx, queueCall)
+	defer cancel()
+	return p.client.Complete(ctx, queueapi.CompleteRequest{
+		QueueID: claimed.ID, Result: a.Result, Error: a.Error, RunID: claimed.RunID,
+		WorkerID: claimed.WorkerID, Token: claimed.Token, Retryable: a.Retryable,
+	})
+}
+
+// drain waits for the jobs under way.
+func (p *puller) drain(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		<-p.stopped
+		p.jobs.Wait()
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
