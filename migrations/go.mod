@@ -1,3 +1,3 @@
 module github.com/pocketflowgo/pocketflow/migrations
 
-go 1.26
+go 1.26.0

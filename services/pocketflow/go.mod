@@ -1,6 +1,6 @@
 module github.com/pocketflowgo/pocketflow/services/pocketflow
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/pocketflowgo/pocketflow/shared v0.0.0
