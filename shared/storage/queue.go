@@ -37,16 +37,20 @@ type Job struct {
 	Status      JobStatus
 	Deliveries  int // times claimed
 	AvailableAt time.Time
-	WorkerID    string // the claimant, while claimed
-	Token       string // of the current claim
-	TimeoutAt   time.Time
 	CreatedAt   time.Time
-	StartedAt   time.Time // of the current claim
 	FinishedAt  time.Time
 
+	// The latest claim: it is known past its expiry, until another takes its
+	// place, so that an answer which comes late can be told apart.
+	WorkerID  string
+	Token     string
+	StartedAt time.Time
+	TimeoutAt time.Time
+
 	// ResultHash is the digest of the accepted completion, by which a repeat
-	// is told from a contradiction.
+	// is told from a contradiction; LogPath is what it named.
 	ResultHash string
+	LogPath    string
 }
 
 // ClaimJobs are how jobs are claimed.
@@ -56,7 +60,8 @@ type ClaimJobs struct {
 	Max          int      // at least 1
 	Now          time.Time
 	VisibleUntil time.Time
-	// NewToken makes the token of one claim; called at most Max times.
+	// NewToken makes the token of one claim. It may be called more often than
+	// jobs are claimed.
 	NewToken func() string
 }
 
@@ -108,17 +113,19 @@ type JobHint struct {
 type Queue interface {
 	Base
 
-	// PutJobs stores jobs. A job id that exists, in whatever status, is left
-	// as it is and is no error: that makes a repeat harmless.
+	// PutJobs stores new jobs: pending, delivered to nobody; the fields that
+	// tell of a claim or an end are not read. A job id that exists, in whatever
+	// status, is left as it is and is no error: that makes a repeat harmless.
 	PutJobs(ctx context.Context, jobs []Job) error
 
 	// GetJob returns a job by id, or ErrNotFound.
 	GetJob(ctx context.Context, id string) (Job, error)
 
 	// ClaimJobs claims ready jobs of the given services: higher priority
-	// first, then oldest AvailableAt, and no service of the list starves
-	// another at equal priority. Each gets a token, Deliveries+1 and
-	// VisibleUntil as its time-out. Two claimers never get one job.
+	// first; at equal priority the services take turns, and within a service
+	// the oldest AvailableAt comes first. Each gets a token, Deliveries+1 and
+	// VisibleUntil as its time-out. Two claimers never get one job. The result
+	// is in that order; empty, never nil, when nothing is ready.
 	ClaimJobs(ctx context.Context, claim ClaimJobs) ([]Job, error)
 
 	// CompleteJobs accepts answers and writes the result message of each in
@@ -126,13 +133,18 @@ type Queue interface {
 	// a worker id, when given without a token, must be the claimant's; with
 	// neither the claim must not have expired. A claim whose time-out has
 	// passed but which nobody has taken since is accepted by token or
-	// claimant. Outcomes: nil; nil again for a completion with the hash of the
-	// accepted one (no second message); ErrNotFound; ErrClaimLost; ErrEnded
-	// for a withdrawn job.
+	// claimant, whether ExpireClaims has seen it or not. Outcomes: nil; nil
+	// again for a completion with the hash of the accepted one (no second
+	// message); ErrNotFound; ErrClaimLost, also for another answer than the
+	// accepted one and for a dead job; ErrEnded for a withdrawn job.
 	CompleteJobs(ctx context.Context, completions []JobCompletion) (Outcomes, error)
 
-	// ExtendClaims moves the time-out of claims. Outcomes: nil, ErrNotFound,
-	// ErrClaimLost, or ErrEnded (withdrawn: stop working on it).
+	// ExtendClaims moves the time-out of claims. The claim is told as in
+	// CompleteJobs, except that with neither token nor worker id any claim will
+	// do that ExpireClaims has not taken back; one that it has taken back and
+	// nobody has taken since is claimed anew, without a delivery. Outcomes:
+	// nil, ErrNotFound, ErrClaimLost, or ErrEnded (withdrawn: stop working on
+	// it).
 	ExtendClaims(ctx context.Context, claims []ClaimRef, until time.Time) (Outcomes, error)
 
 	// WithdrawJobs takes jobs back: pending and claimed ones become withdrawn.
@@ -143,7 +155,8 @@ type Queue interface {
 	// ExpireClaims makes up to limit claimed jobs whose time-out has passed
 	// pending again; those delivered maxDeliveries times or more become dead,
 	// with the result message that dead makes of them. Returns the jobs as
-	// they are after it.
+	// they are after it, earliest time-out first. dead may be called twice for
+	// one job.
 	ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, limit int, dead func(Job) json.RawMessage) ([]Job, error)
 
 	// NextChange is the earliest time at which a delayed job becomes ready or
@@ -151,14 +164,16 @@ type Queue interface {
 	NextChange(ctx context.Context, now time.Time) (time.Time, error)
 
 	// ClaimResults returns up to limit result messages whose NextAt has come,
-	// after moving their NextAt to until and counting the attempt.
+	// earliest first, after moving their NextAt to until and counting the
+	// attempt. Two claimers never get one message before that. A new message's
+	// NextAt is the time at which its job ended.
 	ClaimResults(ctx context.Context, now, until time.Time, limit int) ([]JobResult, error)
 
 	// AckResults deletes delivered result messages; unknown ids are fine.
 	AckResults(ctx context.Context, jobIDs []string) error
 
-	// Stats counts the unfinished and dead jobs of each service, ordered by
-	// service.
+	// Stats counts the unfinished and dead jobs of each service that has any,
+	// ordered by service.
 	Stats(ctx context.Context, now time.Time) ([]ServiceStats, error)
 
 	// Subscribe calls hint when a service gets ready jobs, from any process on

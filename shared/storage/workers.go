@@ -21,7 +21,7 @@ var WorkerTypes = []WorkerType{WorkerHTTP, WorkerAsync, WorkerLocal}
 type Worker struct {
 	ID             string
 	URL            string
-	Services       []string // as registered, in that order
+	Services       []string // as registered, in that order; never nil when read
 	Type           WorkerType
 	Load           int // the worker's own figure, at least 0; what it counts is its affair
 	MaxConcurrency int // 0: no limit stated

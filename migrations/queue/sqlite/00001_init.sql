@@ -35,7 +35,7 @@ CREATE INDEX jobs_ready ON jobs (service, priority DESC, available_at, id) WHERE
 -- When the next delayed job becomes ready.
 CREATE INDEX jobs_delayed ON jobs (available_at) WHERE status = 'pending';
 -- Which claim times out next.
-CREATE INDEX jobs_claims ON jobs (timeout_at, service) WHERE status = 'claimed';
+CREATE INDEX jobs_claims ON jobs (timeout_at, id) WHERE status = 'claimed';
 -- How many dead jobs a service has.
 CREATE INDEX jobs_dead ON jobs (service) WHERE status = 'dead';
 

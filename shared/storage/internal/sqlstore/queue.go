@@ -1,0 +1,137 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Queue implements storage.Queue. A hint's payload is the name of the service
+// that has a ready job.
+type Queue struct {
+	*DB
+	turns *serviceTurns
+}
+
+var _ storage.Queue = (*Queue)(nil)
+
+// NewQueue makes the queue-gateway's role of its database.
+func NewQueue(db *DB) *Queue { return &Queue{DB: db, turns: newServiceTurns()} }
+
+const putJobSQL = `
+INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
+    status, deliveries, available_at, worker_id, token, created_at, result_hash, log_path)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', 0, $11, '', '', $12, '', '')
+ON CONFLICT DO NOTHING`
+
+// PutJobs implements storage.Queue.
+func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		var batch Batch
+		added := make([]int64, len(jobs))
+		for _, i := range keyOrder(len(jobs), func(i int) string { return jobs[i].ID }) {
+			job := jobs[i]
+			batch.ExecCount(&added[i], putJobSQL, job.ID, job.TaskID, job.RunID, job.NodeKey, job.Path, job.Visit,
+				job.Attempt, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt))
+		}
+		if err := tx.Run(ctx, &batch); err != nil {
+			return err
+		}
+		hinted := map[string]bool{}
+		for i, job := range jobs {
+			// A delayed job is NextChange's affair.
+			if added[i] == 1 && !job.AvailableAt.After(job.CreatedAt) && !hinted[job.Service] {
+				hinted[job.Service] = true
+				tx.Hint(job.Service)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("put jobs: %w", err)
+	}
+	return nil
+}
+
+const selectJobSQL = `
+SELECT id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
+    status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
+    result_hash, log_path
+FROM jobs `
+
+const getJobSQL = selectJobSQL + `WHERE id = $1`
+
+// GetJob implements storage.Queue.
+func (q *Queue) GetJob(ctx context.Context, id string) (storage.Job, error) {
+	job, err := queryOne(ctx, q.Read(), scanJob, getJobSQL, id)
+	if err != nil {
+		return storage.Job{}, fmt.Errorf("get job %s: %w", id, err)
+	}
+	return job, nil
+}
+
+// lockJobs reads the jobs of a batch for changing, each once and in order of
+// their ids; unknown ones are left out.
+func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*storage.Job, error) {
+	var batch Batch
+	jobs := make(map[string]*storage.Job, len(ids))
+	keep := func(row Row) error {
+		job, err := scanJob(row)
+		jobs[job.ID] = &job
+		return err
+	}
+	last := -1
+	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
+		if last < 0 || ids[last] != ids[i] {
+			batch.Query(keep, getJobSQL+q.Dialect().ForUpdate, ids[i])
+		}
+		last = i
+	}
+	if err := tx.Run(ctx, &batch); err != nil {
+		return nil, err
+	}
+	return jobs, nil
+}
+
+// Subscribe implements storage.Queue.
+func (q *Queue) Subscribe(ctx context.Context, hint func(storage.JobHint)) error {
+	return q.Listen(ctx, func(service string) { hint(storage.JobHint{Service: service}) })
+}
+
+const (
+	nextDelayedSQL = `SELECT MIN(available_at) FROM jobs WHERE status = 'pending' AND available_at > $1`
+	nextTimeoutSQL = `SELECT MIN(timeout_at) FROM jobs WHERE status = 'claimed'`
+)
+
+// NextChange implements storage.Queue.
+func (q *Queue) NextChange(ctx context.Context, now time.Time) (time.Time, error) {
+	var ready, timeout time.Time
+	var batch Batch
+	batch.Query(func(row Row) error { return row.Scan(intoTime(&ready)) }, nextDelayedSQL, micros(now))
+	batch.Query(func(row Row) error { return row.Scan(intoTime(&timeout)) }, nextTimeoutSQL)
+	if err := q.Read().Run(ctx, &batch); err != nil {
+		return time.Time{}, fmt.Errorf("next change of the queue: %w", err)
+	}
+	if ready.IsZero() || (!timeout.IsZero() && timeout.Before(ready)) {
+		return timeout, nil
+	}
+	return ready, nil
+}
+
+func scanJob(row Row) (storage.Job, error) {
+	var job storage.Job
+	var input, status string
+	err := row.Scan(&job.ID, &job.TaskID, &job.RunID, &job.NodeKey, &job.Path, &job.Visit, &job.Attempt,
+		&job.Service, &input, &job.Priority, &status, &job.Deliveries, intoTime(&job.AvailableAt),
+		&job.WorkerID, &job.Token, intoTime(&job.TimeoutAt), intoTime(&job.CreatedAt), intoTime(&job.StartedAt),
+		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath)
+	job.Input = json.RawMessage(input)
+	job.Status = storage.JobStatus(status)
+	return job, err
+}

@@ -1,0 +1,179 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const (
+	completeJobSQL = `UPDATE jobs SET status = $2, finished_at = $3, result_hash = $4, log_path = $5 WHERE id = $1`
+
+	addResultSQL = `
+INSERT INTO job_results (job_id, task_id, run_id, payload, next_at, attempts)
+VALUES ($1, $2, $3, $4, $5, 0)`
+)
+
+// CompleteJobs implements storage.Queue.
+func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompletion) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(completions))
+	if len(completions) == 0 {
+		return outcomes, nil
+	}
+	ids := make([]string, len(completions))
+	for i := range completions {
+		ids[i] = completions[i].JobID
+	}
+	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+		for i, done := range completions {
+			job := jobs[done.JobID]
+			if outcomes[i] = judgeCompletion(job, done); outcomes[i] != nil || finished(job.Status) {
+				continue
+			}
+			job.Status = storage.JobCompleted
+			if done.Failed {
+				job.Status = storage.JobFailed
+			}
+			job.ResultHash = done.Hash
+			batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, done.LogPath)
+			batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("complete jobs: %w", err)
+	}
+	return outcomes, nil
+}
+
+// judgeCompletion is the outcome of an answer: nil when it is to be accepted,
+// or was.
+func judgeCompletion(job *storage.Job, done storage.JobCompletion) error {
+	switch {
+	case job == nil:
+		return storage.ErrNotFound
+	case job.Status == storage.JobWithdrawn:
+		return storage.ErrEnded
+	case finished(job.Status):
+		if job.ResultHash == done.Hash {
+			return nil
+		}
+		return storage.ErrClaimLost
+	case job.Status == storage.JobDead:
+		return storage.ErrClaimLost
+	}
+	unnamed := job.Status == storage.JobClaimed && done.At.Before(job.TimeoutAt)
+	if !holdsClaim(job, done.WorkerID, done.Token, unnamed) {
+		return storage.ErrClaimLost
+	}
+	return nil
+}
+
+// holdsClaim tells whether the latest claim is the caller's: by token, else by
+// worker id, else as the case of a caller who gives neither stands.
+func holdsClaim(job *storage.Job, workerID, token string, unnamed bool) bool {
+	switch {
+	case token != "":
+		return token == job.Token
+	case workerID != "":
+		return workerID == job.WorkerID
+	default:
+		return unnamed
+	}
+}
+
+// finished tells whether a worker's answer was accepted.
+func finished(status storage.JobStatus) bool {
+	return status == storage.JobCompleted || status == storage.JobFailed
+}
+
+const extendClaimSQL = `UPDATE jobs SET status = 'claimed', timeout_at = $2 WHERE id = $1`
+
+// ExtendClaims implements storage.Queue.
+func (q *Queue) ExtendClaims(ctx context.Context, claims []storage.ClaimRef, until time.Time) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(claims))
+	if len(claims) == 0 {
+		return outcomes, nil
+	}
+	ids := make([]string, len(claims))
+	for i := range claims {
+		ids[i] = claims[i].JobID
+	}
+	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+		for i, claim := range claims {
+			job := jobs[claim.JobID]
+			if outcomes[i] = judgeExtension(job, claim); outcomes[i] == nil {
+				job.Status = storage.JobClaimed
+				batch.Exec(extendClaimSQL, job.ID, micros(until))
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extend claims: %w", err)
+	}
+	return outcomes, nil
+}
+
+func judgeExtension(job *storage.Job, claim storage.ClaimRef) error {
+	switch {
+	case job == nil:
+		return storage.ErrNotFound
+	case job.Status == storage.JobWithdrawn:
+		return storage.ErrEnded
+	case job.Status != storage.JobPending && job.Status != storage.JobClaimed:
+		return storage.ErrClaimLost
+	case !holdsClaim(job, claim.WorkerID, claim.Token, job.Status == storage.JobClaimed):
+		return storage.ErrClaimLost
+	}
+	return nil
+}
+
+const withdrawJobSQL = `UPDATE jobs SET status = 'withdrawn', finished_at = $2 WHERE id = $1`
+
+// WithdrawJobs implements storage.Queue.
+func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(ids))
+	if len(ids) == 0 {
+		return outcomes, nil
+	}
+	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+		for i, id := range ids {
+			job := jobs[id]
+			switch {
+			case job == nil:
+				outcomes[i] = storage.ErrNotFound
+			case job.Status == storage.JobPending || job.Status == storage.JobClaimed:
+				outcomes[i] = nil
+				job.Status = storage.JobWithdrawn
+				batch.Exec(withdrawJobSQL, id, micros(at))
+			case job.Status == storage.JobWithdrawn:
+				outcomes[i] = nil
+			default:
+				outcomes[i] = storage.ErrEnded
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("withdraw jobs: %w", err)
+	}
+	return outcomes, nil
+}
+
+// change locks the jobs of a batch and writes what decide makes of them.
+// decide keeps the jobs up to date as it goes, so that the second of two items
+// for one job sees what the first did to it.
+func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
+	return q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		jobs, err := q.lockJobs(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		var batch Batch
+		decide(&batch, jobs)
+		if len(batch.Statements) == 0 {
+			return nil
+		}
+		return tx.Run(ctx, &batch)
+	})
+}

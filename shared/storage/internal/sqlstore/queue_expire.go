@@ -1,0 +1,61 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const (
+	expiredJobsSQL = selectJobSQL + `
+WHERE status = 'claimed' AND timeout_at <= $1
+ORDER BY timeout_at, id LIMIT $2`
+
+	// The claim stays on record and available_at as it was: the job goes back
+	// to its place in line.
+	releaseJobSQL = `UPDATE jobs SET status = 'pending' WHERE id = $1`
+
+	buryJobSQL = `UPDATE jobs SET status = 'dead', finished_at = $2 WHERE id = $1`
+)
+
+// ExpireClaims implements storage.Queue.
+func (q *Queue) ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, limit int, dead func(storage.Job) json.RawMessage) ([]storage.Job, error) {
+	var jobs []storage.Job
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		var err error
+		jobs, err = queryAll(ctx, tx, scanJob, expiredJobsSQL+q.Dialect().SkipLocked, micros(now), limit)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		var batch Batch
+		for i := range jobs {
+			job := &jobs[i]
+			if job.Deliveries < maxDeliveries {
+				job.Status = storage.JobPending
+				batch.Exec(releaseJobSQL, job.ID)
+				continue
+			}
+			job.Status, job.FinishedAt = storage.JobDead, now
+			batch.Exec(buryJobSQL, job.ID, micros(now))
+			batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(dead(*job)), micros(now))
+		}
+		if err := tx.Run(ctx, &batch); err != nil {
+			return err
+		}
+		hinted := map[string]bool{}
+		for _, job := range jobs {
+			if job.Status == storage.JobPending && !hinted[job.Service] {
+				hinted[job.Service] = true
+				tx.Hint(job.Service)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("expire claims: %w", err)
+	}
+	return jobs, nil
+}

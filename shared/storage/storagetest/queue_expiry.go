@@ -1,0 +1,265 @@
+package storagetest
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// deadMessage is the result message of a job that was delivered too often.
+func deadMessage(job storage.Job) json.RawMessage {
+	return json.RawMessage(`{"dead": "` + job.ID + `","deliveries": ` + strconv.Itoa(job.Deliveries) + `,"status":"` + string(job.Status) + `"}`)
+}
+
+func extendMoves(t *testing.T, store storage.Queue) {
+	job := claimOne(t, store, 1)
+	outcomes, err := store.ExtendClaims(t.Context(), []storage.ClaimRef{{JobID: job.ID, WorkerID: job.WorkerID, Token: job.Token}}, at(77))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{nil}, outcomes)
+	job.TimeoutAt = at(77)
+	require.Equal(t, job, getJob(t, store, job.ID))
+	expired, err := store.ExpireClaims(t.Context(), at(76), 5, 10, deadMessage)
+	require.NoError(t, err)
+	require.Empty(t, expired)
+}
+
+func extendOutcomes(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	claimed, withdrawn, completed := claimOne(t, store, 1), claimOne(t, store, 2), claimOne(t, store, 3)
+	put(t, store, aJob(500))
+	_, err := store.WithdrawJobs(ctx, []string{withdrawn.ID}, at(4))
+	require.NoError(t, err)
+	complete(t, store, completion(completed))
+	outcomes, err := store.ExtendClaims(ctx, []storage.ClaimRef{
+		{JobID: "job-none", Token: "t"},
+		{JobID: claimed.ID, Token: "token-other", WorkerID: claimed.WorkerID},
+		{JobID: claimed.ID, WorkerID: "w-2"},
+		{JobID: claimed.ID, WorkerID: claimed.WorkerID},
+		{JobID: claimed.ID},
+		{JobID: withdrawn.ID, Token: withdrawn.Token},
+		{JobID: completed.ID, Token: completed.Token},
+		{JobID: aJob(500).ID},
+		{JobID: aJob(500).ID, WorkerID: "w-1"},
+	}, at(60))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{
+		storage.ErrNotFound, storage.ErrClaimLost, storage.ErrClaimLost, nil, nil,
+		storage.ErrEnded, storage.ErrClaimLost, storage.ErrClaimLost, storage.ErrClaimLost,
+	}, outcomes)
+	require.Equal(t, at(60), getJob(t, store, claimed.ID).TimeoutAt)
+	require.Equal(t, aJob(500), getJob(t, store, aJob(500).ID))
+}
+
+func extendReclaims(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	job := claimOne(t, store, 1)
+	_, err := store.ExpireClaims(ctx, job.TimeoutAt, 5, 10, deadMessage)
+	require.NoError(t, err)
+	outcomes, err := store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: job.ID}, {JobID: job.ID, Token: job.Token}}, at(60))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost, nil}, outcomes)
+	require.Empty(t, claim(t, store, claimAt(at(30), 1, "transform")), "nobody else gets it")
+	job.TimeoutAt = at(60)
+	require.Equal(t, job, getJob(t, store, job.ID))
+
+	_, err = store.ExpireClaims(ctx, at(60), 5, 10, deadMessage)
+	require.NoError(t, err)
+	require.Len(t, claim(t, store, claimAt(at(61), 1, "transform")), 1)
+	outcomes, err = store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: job.ID, Token: "token-1", WorkerID: "w-1"}, {JobID: job.ID, Token: "gone"}}, at(90))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{nil, storage.ErrClaimLost}, outcomes)
+}
+
+func withdrawOutcomes(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	claimed, completed, failed, dead := claimOne(t, store, 1), claimOne(t, store, 2), claimOne(t, store, 3), claimOne(t, store, 4)
+	fail := completion(failed)
+	fail.Failed = true
+	complete(t, store, completion(completed), fail)
+	_, err := store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: claimed.ID}}, at(900))
+	require.NoError(t, err)
+	_, err = store.ExpireClaims(ctx, at(800), 1, 10, deadMessage)
+	require.NoError(t, err)
+	put(t, store, aJob(5))
+
+	list := []string{claimed.ID, "job-none", completed.ID, failed.ID, dead.ID, aJob(5).ID, aJob(5).ID}
+	want := storage.Outcomes{nil, storage.ErrNotFound, storage.ErrEnded, storage.ErrEnded, storage.ErrEnded, nil, nil}
+	for _, n := range []int{70, 71} { // a repeat answers the same and changes nothing
+		outcomes, err := store.WithdrawJobs(ctx, list, at(n))
+		require.NoError(t, err)
+		requireOutcomes(t, want, outcomes)
+	}
+	withdrawn := getJob(t, store, aJob(5).ID)
+	require.Equal(t, storage.JobWithdrawn, withdrawn.Status)
+	require.Equal(t, at(70), withdrawn.FinishedAt)
+	require.Equal(t, storage.JobDead, getJob(t, store, dead.ID).Status)
+	require.Empty(t, claim(t, store, claimAt(at(80), 9, "transform")))
+}
+
+func withdrawEndsClaim(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	job := claimOne(t, store, 1)
+	_, err := store.WithdrawJobs(ctx, []string{job.ID}, at(2))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{storage.ErrEnded}, complete(t, store, completion(job)))
+	expired, err := store.ExpireClaims(ctx, at(500), 5, 10, deadMessage)
+	require.NoError(t, err)
+	require.Empty(t, expired)
+	require.Equal(t, storage.JobWithdrawn, getJob(t, store, job.ID).Status)
+	require.Empty(t, results(t, store))
+}
+
+func expireToDead(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	const maxDeliveries = 3
+	put(t, store, aJob(1), aJob(50_000))
+	for delivery := 1; delivery <= maxDeliveries; delivery++ {
+		now := at(delivery * 100)
+		jobs := claim(t, store, claimAt(now, 5, "transform"))
+		require.Len(t, jobs, 1)
+		require.Equal(t, delivery, jobs[0].Deliveries)
+
+		expired, err := store.ExpireClaims(ctx, jobs[0].TimeoutAt.Add(-1000), maxDeliveries, 10, deadMessage)
+		require.NoError(t, err)
+		require.Empty(t, expired, "its time-out has not come")
+
+		expired, err = store.ExpireClaims(ctx, jobs[0].TimeoutAt, maxDeliveries, 10, deadMessage)
+		require.NoError(t, err)
+		want := jobs[0]
+		want.Status = storage.JobPending
+		if delivery == maxDeliveries {
+			want.Status, want.FinishedAt = storage.JobDead, jobs[0].TimeoutAt
+		}
+		require.Equal(t, []storage.Job{want}, expired)
+		require.Equal(t, want, getJob(t, store, want.ID))
+	}
+	require.Empty(t, claim(t, store, claimAt(at(1000), 5, "transform")))
+
+	messages := results(t, store)
+	require.Len(t, messages, 1)
+	dead := getJob(t, store, aJob(1).ID)
+	require.Equal(t, deadMessage(dead), messages[0].Payload, "made of the job as it is after it")
+	require.Equal(t, []string{dead.ID, dead.TaskID, dead.RunID}, []string{messages[0].JobID, messages[0].TaskID, messages[0].RunID})
+}
+
+func expireLimit(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	for _, n := range []int{3, 1, 2} {
+		put(t, store, aJob(n))
+	}
+	for n := 3; n >= 1; n-- { // the one claimed last times out first
+		params := claimAt(at(10), 1, "transform")
+		params.VisibleUntil = at(10 + n)
+		claim(t, store, params)
+	}
+	expired, err := store.ExpireClaims(ctx, at(100), 5, 2, deadMessage)
+	require.NoError(t, err)
+	require.Equal(t, []string{aJob(3).ID, aJob(2).ID}, ids(expired))
+	expired, err = store.ExpireClaims(ctx, at(100), 5, 2, deadMessage)
+	require.NoError(t, err)
+	require.Equal(t, []string{aJob(1).ID}, ids(expired))
+	expired, err = store.ExpireClaims(ctx, at(100), 5, 2, deadMessage)
+	require.NoError(t, err)
+	require.Empty(t, expired)
+}
+
+func expireDeadIsFinal(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	job := claimOne(t, store, 1)
+	_, err := store.ExpireClaims(ctx, at(100), 1, 10, deadMessage)
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost}, complete(t, store, completion(job)))
+	outcomes, err := store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: job.ID, Token: job.Token}}, at(200))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost}, outcomes)
+	require.Len(t, results(t, store), 1)
+}
+
+func resultsDue(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	var order []string
+	for _, n := range []int{3, 1, 2} {
+		done := completion(claimOne(t, store, n))
+		done.At = at(10 + n)
+		done.Token = "" // the claim may look expired to nobody
+		complete(t, store, done)
+	}
+	for _, n := range []int{1, 2, 3} {
+		order = append(order, aJob(n).ID)
+	}
+	take := func(now, until, limit int) []string {
+		t.Helper()
+		messages, err := store.ClaimResults(ctx, at(now), at(until), limit)
+		require.NoError(t, err)
+		require.NotNil(t, messages)
+		list := []string{}
+		for _, message := range messages {
+			require.Equal(t, at(until), message.NextAt)
+			list = append(list, message.JobID)
+		}
+		return list
+	}
+	require.Equal(t, order[:2], take(12, 40, 10), "the third is not due")
+	require.Empty(t, take(12, 40, 10))
+	require.Equal(t, order[2:], take(13, 30, 10))
+	require.Equal(t, []string{order[2], order[0]}, take(40, 50, 2), "due again, earliest first")
+
+	require.NoError(t, store.AckResults(ctx, []string{order[0], order[2]}))
+	messages, err := store.ClaimResults(ctx, at(60), at(70), 10)
+	require.NoError(t, err)
+	require.Len(t, messages, 1)
+	require.Equal(t, order[1], messages[0].JobID)
+	require.Equal(t, 2, messages[0].Attempts)
+}
+
+func resultsConcurrently(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	const n, claimers = 60, 6
+	for i := range n {
+		complete(t, store, completion(claimOne(t, store, i)))
+	}
+	got := make([][]storage.JobResult, claimers)
+	errs := make([]error, claimers)
+	var wg sync.WaitGroup
+	for c := range claimers {
+		wg.Go(func() {
+			for {
+				messages, err := store.ClaimResults(ctx, at(1000), at(2000), 7)
+				if err != nil || len(messages) == 0 {
+					errs[c] = err
+					return
+				}
+				got[c] = append(got[c], messages...)
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for c := range claimers {
+		require.NoError(t, errs[c])
+		for _, message := range got[c] {
+			require.False(t, seen[message.JobID], "two claimers got %s", message.JobID)
+			seen[message.JobID] = true
+		}
+	}
+	// A claimer may stop early while another holds the last messages.
+	rest, err := store.ClaimResults(ctx, at(1000), at(2000), n)
+	require.NoError(t, err)
+	require.Len(t, seen, n-len(rest))
+}
+
+func resultsAck(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	job := claimOne(t, store, 1)
+	complete(t, store, completion(job))
+	for range 2 {
+		require.NoError(t, store.AckResults(ctx, []string{"job-none", job.ID, job.ID}))
+	}
+	require.Empty(t, results(t, store))
+	require.Equal(t, storage.JobCompleted, getJob(t, store, job.ID).Status, "the job stays")
+}

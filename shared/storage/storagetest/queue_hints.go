@@ -1,0 +1,82 @@
+package storagetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// jobHints is a subscription under test.
+type jobHints struct {
+	services chan string
+	ended    chan error
+	stop     context.CancelFunc
+}
+
+func subscribe(t *testing.T, store storage.Queue) *jobHints {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	hints := &jobHints{services: make(chan string, 100), ended: make(chan error, 1), stop: stop}
+	go func() {
+		hints.ended <- store.Subscribe(ctx, func(hint storage.JobHint) {
+			select {
+			case hints.services <- hint.Service:
+			default: // hints may be lost
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, hints.wait())
+	})
+	return hints
+}
+
+// wait waits for the end of the subscription and returns what it returned.
+func (h *jobHints) wait() error {
+	err := <-h.ended
+	h.ended <- err // for the next who waits
+	return err
+}
+
+// hears waits for a hint for the service.
+func (h *jobHints) hears(service string, most time.Duration) bool {
+	timeout := time.NewTimer(most)
+	defer timeout.Stop()
+	for {
+		select {
+		case heard := <-h.services:
+			if heard == service {
+				return true
+			}
+		case <-timeout.C:
+			return false
+		}
+	}
+}
+
+// forget drops the hints that have come.
+func (h *jobHints) forget() {
+	for {
+		select {
+		case <-h.services:
+		default:
+			return
+		}
+	}
+}
+
+// eventually repeats a step that itself waits a little, until it is true.
+func eventually(t *testing.T, step func() bool, what string) {
+	t.Helper()
+	for range 200 {
+		if step() {
+			return
+		}
+	}
+	require.Fail(t, "it does not come about", what)
+}
