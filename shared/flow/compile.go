@@ -222,7 +222,7 @@ func (c *compiler) setting(s setting, path string, check func(literal json.RawMe
 		if !inParams { // the params report their own
 			c.faults.under(at, faults)
 		}
-		return value
+		return expr.RefValue(expr.Ref{}) // it is there, so it is not missing as well
 	}
 	if literal, ok := value.Literal(); ok {
 		check(literal, at)

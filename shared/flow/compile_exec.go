@@ -22,7 +22,7 @@ func (c *compiler) exec(spec *ExecSpec, path string) Exec {
 		Prep:    c.prep(spec.Prep, expr.JoinPath(path, "prep")),
 		Post:    c.post(spec.Post, expr.JoinPath(path, "post")),
 		Retry:   c.retry(spec, path),
-		Timeout: DurationSetting{c.setting(setting{name: "timeout_ms", own: spec.TimeoutMS}, path, c.literalMillis)},
+		Timeout: newDurationSetting(c.setting(setting{name: "timeout_ms", own: spec.TimeoutMS}, path, c.literalMillis)),
 	}
 	if spec.WeightedByLoad != nil {
 		out.Routing.WeightedByLoad = *spec.WeightedByLoad

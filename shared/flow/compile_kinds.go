@@ -141,7 +141,7 @@ func (p *Plan) node(key string) *PlanNode {
 
 func (c *compiler) timer(n *Node, path string) *Timer {
 	timer := &Timer{
-		Delay: DurationSetting{c.setting(setting{"delay_ms", n.DelayMS, n.Params}, path, c.literalMillis)},
+		Delay: newDurationSetting(c.setting(setting{"delay_ms", n.DelayMS, n.Params}, path, c.literalMillis)),
 		Until: TimeSetting{c.setting(setting{"until", n.Until, n.Params}, path, func(raw json.RawMessage, at string) {
 			if _, err := timeOf(raw); err != nil {
 				c.faults.add(at, CodeWrongType, "%s", err)

@@ -134,6 +134,7 @@ func (d *decoder) scalar(raw json.RawMessage, into reflect.Value, path string) {
 			f, err := strconv.ParseFloat(string(raw), 64)
 			if err != nil {
 				d.faults.add(path, CodeOutOfRange, "%s is out of range", brief(raw))
+				return // an infinite number could not be written as JSON again
 			}
 			into.SetFloat(f)
 		}

@@ -73,13 +73,14 @@ const longestWait = 365 * 24 * time.Hour
 // is the caller's die: jitter takes up to that part off the wait, so max_ms is
 // never passed. The same arguments always give the same wait.
 func (r Retry) Delay(attempt int, chance float64) time.Duration {
+	if r.Wait <= 0 {
+		return 0
+	}
 	wait := float64(r.Wait) * math.Pow(r.Factor, float64(attempt-1))
 	limit := longestWait
 	if r.MaxWait > 0 && r.MaxWait < limit {
 		limit = r.MaxWait
 	}
-	if !(wait <= float64(limit)) { // also when the power is not a number
-		wait = float64(limit)
-	}
+	wait = min(wait, float64(limit))
 	return time.Duration(wait * (1 - r.Jitter*chance))
 }

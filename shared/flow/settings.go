@@ -13,7 +13,16 @@ import (
 // DurationSetting is a number of milliseconds that a definition gives as a
 // literal or a reference.
 type DurationSetting struct {
-	value expr.Value
+	value   expr.Value
+	literal time.Duration // when the value holds no reference
+}
+
+func newDurationSetting(value expr.Value) DurationSetting {
+	s := DurationSetting{value: value}
+	if raw, ok := value.Literal(); ok {
+		s.literal, _ = durationOf(raw) // Compile reports the error
+	}
+	return s
 }
 
 // IsSet reports whether the definition has the setting.
@@ -23,8 +32,8 @@ func (s DurationSetting) IsSet() bool { return !s.value.IsZero() }
 // finds nothing. The error is for a value that is no whole number of
 // milliseconds, or negative.
 func (s DurationSetting) Resolve(scope expr.Scope) (time.Duration, error) {
-	if s.value.IsZero() {
-		return 0, nil
+	if _, ok := s.value.Ref(); !ok {
+		return s.literal, nil
 	}
 	return durationOf(s.value.Resolve(scope))
 }

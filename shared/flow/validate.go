@@ -171,7 +171,7 @@ func (c *compiler) capabilities(def *Definition, caps Capabilities, path string)
 		node := def.Nodes[key]
 		at := expr.JoinPath(expr.JoinPath(path, "nodes"), key)
 		if slices.Contains(Kinds, node.Kind) && !slices.Contains(caps.Kinds, node.Kind) {
-			c.faults.add(expr.JoinPath(at, "kind"), CodeUnsupported, "kind %q is not executed yet by this version", node.Kind)
+			c.faults.add(expr.JoinPath(at, "kind"), CodeUnsupported, "kind %q is not executed by this version", node.Kind)
 		} else {
 			c.execCapabilities(&node, caps, at)
 		}
@@ -184,7 +184,7 @@ func (c *compiler) capabilities(def *Definition, caps Capabilities, path string)
 func (c *compiler) execCapabilities(n *Node, caps Capabilities, path string) {
 	for _, e := range execTypes(n, path) {
 		if e.value != "" && slices.Contains(ExecTypes, e.value) && !slices.Contains(caps.ExecTypes, e.value) {
-			c.faults.add(e.path, CodeUnsupported, "exec_type %q is not executed yet by this version", e.value)
+			c.faults.add(e.path, CodeUnsupported, "exec_type %q is not executed by this version", e.value)
 			return
 		}
 	}

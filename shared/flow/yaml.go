@@ -75,15 +75,27 @@ func yamlToJSON(data []byte) (json.RawMessage, error) {
 
 // yamlWriter writes YAML nodes as JSON.
 type yamlWriter struct {
-	out json.RawMessage
+	out   json.RawMessage
+	steps int
+}
+
+// step bounds the walk. The output's size alone does not: merging empty
+// mappings doubles the work at each level and writes nothing.
+func (w *yamlWriter) step(depth int) error {
+	w.steps++
+	switch {
+	case len(w.out) > maxExpanded || w.steps > maxExpanded:
+		return errYAMLTooLarge
+	case depth > maxDepth:
+		return errYAMLTooDeep
+	default:
+		return nil
+	}
 }
 
 func (w *yamlWriter) node(n *yaml.Node, depth int) error {
-	if len(w.out) > maxExpanded {
-		return errYAMLTooLarge
-	}
-	if depth > maxDepth {
-		return errYAMLTooDeep
+	if err := w.step(depth); err != nil {
+		return err
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -118,7 +130,7 @@ func (w *yamlWriter) sequence(n *yaml.Node, depth int) error {
 // mapping writes a repeated key as often as it is there: Parse reports it. A
 // merged key ("<<") gives way to the mapping's own.
 func (w *yamlWriter) mapping(n *yaml.Node, depth int) error {
-	pairs, err := mergedPairs(n, depth)
+	pairs, err := w.mergedPairs(n, depth)
 	if err != nil {
 		return err
 	}
@@ -142,9 +154,9 @@ type yamlPair struct {
 	value *yaml.Node
 }
 
-func mergedPairs(n *yaml.Node, depth int) ([]yamlPair, error) {
-	if depth > maxDepth {
-		return nil, errYAMLTooDeep
+func (w *yamlWriter) mergedPairs(n *yaml.Node, depth int) ([]yamlPair, error) {
+	if err := w.step(depth); err != nil {
+		return nil, err
 	}
 	var pairs []yamlPair
 	var merged []*yaml.Node
@@ -157,12 +169,13 @@ func mergedPairs(n *yaml.Node, depth int) ([]yamlPair, error) {
 		case key.Kind != yaml.ScalarNode:
 			return nil, fmt.Errorf("line %d: a key must be a text", key.Line)
 		default:
+			w.steps++
 			pairs = append(pairs, yamlPair{key.Value, n.Content[i+1]})
 			own[key.Value] = true
 		}
 	}
 	for _, m := range merged {
-		from, err := mergeSources(m, depth)
+		from, err := w.mergeSources(m, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -172,33 +185,28 @@ func mergedPairs(n *yaml.Node, depth int) ([]yamlPair, error) {
 				pairs = append(pairs, p)
 			}
 		}
-		if len(pairs) > maxExpanded/len(`"":0,`) {
-			return nil, errYAMLTooLarge
-		}
 	}
 	return pairs, nil
 }
 
 // mergeSources are the pairs of what stands under "<<": a mapping, or a
 // sequence of mappings of which the first wins.
-func mergeSources(n *yaml.Node, depth int) ([]yamlPair, error) {
+func (w *yamlWriter) mergeSources(n *yaml.Node, depth int) ([]yamlPair, error) {
 	n = resolveAlias(n)
 	switch n.Kind {
 	case yaml.MappingNode:
-		return mergedPairs(n, depth+1)
+		return w.mergedPairs(n, depth+1)
 	case yaml.SequenceNode:
 		var pairs []yamlPair
 		for _, item := range n.Content {
 			if item = resolveAlias(item); item.Kind != yaml.MappingNode {
 				return nil, fmt.Errorf("line %d: \"<<\" merges mappings only", item.Line)
 			}
-			more, err := mergedPairs(item, depth+1)
+			more, err := w.mergedPairs(item, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			if pairs = append(pairs, more...); len(pairs) > maxExpanded/len(`"":0,`) {
-				return nil, errYAMLTooLarge
-			}
+			pairs = append(pairs, more...)
 		}
 		return pairs, nil
 	default:

@@ -1,0 +1,127 @@
+package flow_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"minimal.json", "every_field.json", "faults.json"} {
+		f.Add(read(f, name))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		checkProperties(t, flow.Source{Format: flow.FormatJSON, Text: data})
+	})
+}
+
+func FuzzParseYAML(f *testing.F) {
+	f.Add(read(f, "minimal.json"))
+	f.Add(read(f, "every_field.json"))
+	f.Add([]byte("start: A\nnodes:\n  A: &a {kind: executor, service: s, timeout_ms: 0x10}\n  B: {<<: *a}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		checkProperties(t, flow.Source{Format: flow.FormatYAML, Text: data})
+	})
+}
+
+// checkProperties holds what is promised of any text: what validates compiles
+// and runs, and the canonical text means the same and stays as it is.
+func checkProperties(t *testing.T, src flow.Source) {
+	def, report := flow.Check(src, every())
+	if len(report.Errors) > 0 {
+		require.Error(t, report.Err())
+		return
+	}
+	plan, err := flow.Compile(def)
+	require.NoError(t, err)
+	for key := range def.Nodes {
+		n := plan.Node(key)
+		sc := scope(`{"a":1}`, `{"a":{"b":[1]}}`, `[1,"x"]`)
+		sc.Params = n.EffectiveParams(sc)
+		_ = n.Prep.Input(sc)
+		_ = n.Post.Write(sc, sc.Input)
+		_ = n.Post.Action(sc, sc.Input)
+		_, _ = n.Timeout.Resolve(sc)
+		_, _ = plan.Next(key, "a")
+		walkKind(n, sc)
+	}
+
+	text, err := def.JSON()
+	require.NoError(t, err)
+	again, report := flow.Check(flow.Source{Text: text}, flow.Options{
+		Limits:       flow.Limits{MaxBytes: len(text), MaxNodes: 1 << 20, MaxNesting: 1 << 20},
+		Capabilities: flow.AllCapabilities(),
+	})
+	require.Empty(t, report.Errors)
+	same, err := again.JSON()
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(same))
+}
+
+func walkKind(n *flow.PlanNode, sc expr.Scope) {
+	switch n.Kind {
+	case flow.KindChoice:
+		for _, c := range n.Choice.Cases {
+			c.When.Holds(sc)
+		}
+	case flow.KindParallel:
+		_, _ = n.Branches(sc)
+	case flow.KindForeach:
+		_, _ = n.Item(0)
+	case flow.KindTimer:
+		_, _ = n.Timer.Delay.Resolve(sc)
+		_, _ = n.Timer.Until.Resolve(sc)
+	case flow.KindWaitEvent, flow.KindApproval:
+		_ = n.Wait.Value.Resolve(sc)
+	case flow.KindExecutor, flow.KindSubflow:
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	def, faults := flow.Parse(read(b, "every_field.json"))
+	require.Empty(b, faults)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := flow.Compile(def); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	text := read(b, "every_field.json")
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		flow.Check(flow.Source{Text: text}, every())
+	}
+}
+
+func BenchmarkCheck_LargestDefinition(b *testing.B) {
+	var text strings.Builder
+	text.WriteString(`{"start":"n0","nodes":{`)
+	for i := range 2000 {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(`"n` + strings.Repeat("x", i%5) + string(rune('a'+i%26)) + strings.Repeat("0", i/26) + `":{"kind":"executor","service":"s","params":{"a":"$shared.b"}}`)
+	}
+	text.WriteString(`}}`)
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		flow.Check(flow.Source{Text: []byte(text.String())}, every())
+	}
+}
+
+func BenchmarkPlan_Next(b *testing.B) {
+	plan := compile(b, string(read(b, "minimal.json")))
+	b.ReportAllocs()
+	for b.Loop() {
+		plan.Next("decide", "goC")
+	}
+}
