@@ -1,0 +1,121 @@
+package roster
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// What one registration may hold. The bounds keep a broken worker from filling
+// the view that every replica and scheduler has in memory.
+const (
+	maxName     = 256 // bytes of an id, a service, a label's key
+	maxURL      = 2048
+	maxServices = 1000
+	maxLabels   = 64
+	maxLabel    = 1024
+)
+
+// pullURL is what workers that are not called may give as their address.
+const pullURL = "queue"
+
+func (r *Roster) checkRegistration(w storage.Worker) error {
+	faults := slices.Concat(checkID(w.ID), checkServices(w.Services), r.checkURL(w.Type, w.URL), checkLabels(w.Labels))
+	if w.Type == storage.WorkerHTTP && w.URL == "" {
+		faults = append(faults, fault("url", "is required for a worker of type http"))
+	}
+	if !slices.Contains(storage.WorkerTypes, w.Type) {
+		faults = append(faults, fault("type", "must be http, async or local"))
+	}
+	faults = append(faults, checkLoad(w.Load)...)
+	if w.MaxConcurrency < 0 {
+		faults = append(faults, fault("max_concurrency", "must not be negative"))
+	}
+	return invalid(faults)
+}
+
+// checkURL judges an address that was given; whether one is needed is the
+// registration's affair. A worker that is not called may name the queue, but
+// an address that lists show has to pass in any case.
+func (r *Roster) checkURL(kind storage.WorkerType, url string) []errs.Fault {
+	switch {
+	case url == "" || (url == pullURL && kind != storage.WorkerHTTP):
+		return nil
+	case len(url) > maxURL:
+		return []errs.Fault{fault("url", "is over %d bytes", maxURL)}
+	}
+	var faults []errs.Fault
+	for _, message := range r.config.Addresses.Check(url) {
+		faults = append(faults, fault("url", "%s", message))
+	}
+	return faults
+}
+
+func checkID(id string) []errs.Fault { return checkName("id", id) }
+
+func checkServices(services []string) []errs.Fault {
+	switch {
+	case len(services) == 0:
+		return []errs.Fault{fault("services", "must name at least one service")}
+	case len(services) > maxServices:
+		return []errs.Fault{fault("services", "must not name more than %d services", maxServices)}
+	}
+	var faults []errs.Fault
+	for i, service := range services {
+		faults = append(faults, checkName(fmt.Sprintf("services[%d]", i), service)...)
+	}
+	return faults
+}
+
+func checkLabels(labels map[string]string) []errs.Fault {
+	if len(labels) > maxLabels {
+		return []errs.Fault{fault("labels", "must not hold more than %d labels", maxLabels)}
+	}
+	var faults []errs.Fault
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if checkName("", key) != nil {
+			faults = append(faults, fault("labels", "must have keys of 1 to %d bytes without control characters", maxName))
+			continue
+		}
+		if value := labels[key]; len(value) > maxLabel || !plain(value) {
+			faults = append(faults, fault("labels."+key, "must have at most %d bytes and no control characters", maxLabel))
+		}
+	}
+	return faults
+}
+
+func checkLoad(load int) []errs.Fault {
+	if load < 0 {
+		return []errs.Fault{fault("load", "must not be negative")}
+	}
+	return nil
+}
+
+func checkName(path, name string) []errs.Fault {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return []errs.Fault{fault(path, "is required")}
+	case len(name) > maxName:
+		return []errs.Fault{fault(path, "is over %d bytes", maxName)}
+	case !plain(name):
+		return []errs.Fault{fault(path, "must not hold control characters")}
+	}
+	return nil
+}
+
+// plain tells whether text can be stored and shown anywhere: Postgres takes no
+// NUL in text, and other control characters garble logs and terminals.
+func plain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
+func fault(path, format string, args ...any) errs.Fault {
+	return errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(faults []errs.Fault) error { return errs.Invalid(errs.InvalidArgument, faults) }
