@@ -109,6 +109,10 @@ func (d *decoder) fault(path string, code errs.Code, format string, args ...any)
 var unmarshalerType = reflect.TypeFor[json.Unmarshaler]()
 
 func (d *decoder) value(data []byte, dst reflect.Value, path string) {
+	if raw, ok := dst.Addr().Interface().(*json.RawMessage); ok {
+		*raw = data // null too: that is a value, and not the same as an absent field
+		return
+	}
 	if string(data) == "null" {
 		return
 	}

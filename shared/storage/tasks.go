@@ -165,6 +165,14 @@ type RunFinish struct {
 	FinishedAt time.Time
 }
 
+// Close gives a run what its end adds.
+func (f RunFinish) Close(run *NodeRun) {
+	run.Status, run.SubStatus, run.Output = f.Status, f.SubStatus, f.Output
+	run.ErrorCode, run.ErrorText, run.Action = f.ErrorCode, f.ErrorText, f.Action
+	run.WorkerID, run.WorkerURL, run.LogPath = f.WorkerID, f.WorkerURL, f.LogPath
+	run.FinishedAt = f.FinishedAt
+}
+
 // OutboxKind says what an outgoing message asks for.
 type OutboxKind string
 

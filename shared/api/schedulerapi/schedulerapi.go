@@ -195,3 +195,18 @@ func (c *Client) DeliverResults(ctx context.Context, results []JobResult) error 
 	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/internal/results", In: JobResults{Results: results}})
 	return err
 }
+
+// Event is one applied event of a task's history.
+type Event struct {
+	Seq  int64           `json:"seq"`
+	Kind string          `json:"kind"`
+	At   int64           `json:"at"` // unix ms
+	Data json.RawMessage `json:"data"`
+}
+
+// Events is a page of a task's history, in order. NextAfterSeq is 0 on the
+// last page.
+type Events struct {
+	Data         []Event `json:"data"`
+	NextAfterSeq int64   `json:"next_after_seq"`
+}

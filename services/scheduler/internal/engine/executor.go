@@ -70,8 +70,14 @@ func (s *step) startRun(sc scope, frame *NodeFrame, status storage.RunStatus) {
 	})
 }
 
+// finishRun closes the frame's run: in place when this step started it, so
+// that it is written once.
 func (s *step) finishRun(frame *NodeFrame, finish storage.RunFinish) {
 	finish.No, finish.FinishedAt = frame.Run, s.at
+	if n := len(s.effects.Started); n > 0 && s.effects.Started[n-1].No == frame.Run {
+		finish.Close(&s.effects.Started[n-1])
+		return
+	}
 	s.effects.Finished = append(s.effects.Finished, finish)
 }
 

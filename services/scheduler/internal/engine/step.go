@@ -141,7 +141,7 @@ func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
 		return "", false
 	}
 	s.state.Action = action
-	*sc.shared = set(*sc.shared, "error", done.failure.json())
+	*sc.shared = set(*sc.shared, "error", done.failure.JSON())
 	if key == "" {
 		s.end(storage.TaskCompleted, "", nil)
 		return "", false
@@ -183,7 +183,8 @@ func (s *step) timerFired() {
 	s.due(s.root(), node)
 }
 
-func (f *Failure) json() json.RawMessage {
+// JSON is what shared.error and the task's error hold.
+func (f *Failure) JSON() json.RawMessage {
 	// A struct of strings and a number always encodes.
 	text, _ := json.Marshal(f)
 	return text

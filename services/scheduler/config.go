@@ -1,0 +1,57 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+)
+
+// Config are the scheduler's settings.
+type Config struct {
+	Addr        string `help:"Address to serve at, host:port." default:"127.0.0.1:8073" env:"SCHEDULER_ADDR"`
+	DB          string `help:"Data source name of the tasks database: sqlite://PATH or postgres://…" default:"sqlite://./data/scheduler.db" env:"SCHEDULER_DB"`
+	AutoMigrate bool   `help:"Apply missing migrations at start." default:"true" negatable:"" env:"AUTO_MIGRATE"`
+
+	RegistryURL string `name:"registry-url" help:"Base URL of the registry." default:"http://127.0.0.1:8071" env:"REGISTRY_URL"`
+	CatalogURL  string `name:"catalog-url" help:"Base URL of the flow catalog." default:"http://127.0.0.1:8072" env:"CATALOG_URL"`
+	QueueURL    string `name:"queue-url" help:"Base URL of the queue-gateway." default:"http://127.0.0.1:8074" env:"QUEUE_URL"`
+
+	InstanceID     string        `help:"Name of this replica in leases. Default: a new one at each start, or on SQLite the same at each, since the file has one process." env:"SCHEDULER_INSTANCE_ID"`
+	LeaseTTL       time.Duration `name:"lease-ttl" help:"How long a replica that has died keeps its tasks from the others." default:"15s" env:"SCHEDULER_LEASE_TTL"`
+	PollInterval   time.Duration `help:"How often to look for due tasks that nobody announced." default:"1s" env:"SCHEDULER_POLL_INTERVAL"`
+	MaxInFlight    int           `help:"Tasks executed at once; more wait in the database." default:"2000" env:"SCHEDULER_MAX_IN_FLIGHT"`
+	MaxPerWorker   int           `help:"Executions in flight to one worker; more wait their turn." default:"1000" env:"SCHEDULER_MAX_PER_WORKER"`
+	NoWorkerWait   time.Duration `help:"How long an execution waits for a first worker of its service before it fails." default:"8s" env:"SCHEDULER_NO_WORKER_WAIT"`
+	AttemptTimeout time.Duration `help:"Time-out of an attempt whose node sets none." default:"30s" env:"SCHEDULER_ATTEMPT_TIMEOUT"`
+	MaxSteps       int           `help:"Node visits of a task whose definition sets no bound." default:"10000" env:"SCHEDULER_MAX_STEPS"`
+	PlanCache      int           `help:"Compiled flow versions kept in memory." default:"1000" env:"SCHEDULER_PLAN_CACHE"`
+	ExecutionDrain time.Duration `help:"How long a stop waits for executions under way; after it they are cut off and repeated elsewhere." default:"10s" env:"SCHEDULER_EXECUTION_DRAIN"`
+}
+
+// ListenAddr implements app.Config.
+func (c *Config) ListenAddr() string { return c.Addr }
+
+// minLeaseTTL leaves room for three extensions and a slow disk.
+const minLeaseTTL = time.Second
+
+// Validate names every setting that is out of range.
+func (c *Config) Validate() error {
+	var faults []errs.Fault
+	check := func(ok bool, setting, message string) {
+		if !ok {
+			faults = append(faults, errs.Fault{Path: setting, Code: string(errs.InvalidArgument), Message: message})
+		}
+	}
+	check(c.DB != "", "db", "is required")
+	check(c.LeaseTTL >= minLeaseTTL, "lease-ttl", fmt.Sprintf("must be at least %s", minLeaseTTL))
+	check(c.PollInterval > 0, "poll-interval", "must be positive")
+	check(c.MaxInFlight > 0, "max-in-flight", "must be positive")
+	check(c.MaxPerWorker > 0, "max-per-worker", "must be positive")
+	check(c.NoWorkerWait >= 0, "no-worker-wait", "must not be negative")
+	check(c.AttemptTimeout > 0, "attempt-timeout", "must be positive")
+	check(c.MaxSteps > 0, "max-steps", "must be positive")
+	check(c.PlanCache > 0, "plan-cache", "must be positive")
+	check(c.ExecutionDrain >= 0, "execution-drain", "must not be negative")
+	return errs.Invalid(errs.InvalidArgument, faults)
+}

@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const (
+	// cancelSource is the source id of a task's cancel: there is one at most.
+	cancelSource = "cancel"
+	// attendWait is how long a cancel's answer waits for the task to be
+	// canceled. The cancel itself is durable before that.
+	attendWait = time.Second
+	maxSignal  = 256 // bytes of a key or id
+)
+
+func (a *api) cancel(w http.ResponseWriter, r *http.Request) error {
+	q := httpx.NewQuery(r)
+	id := q.Required("id")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	outcome, err := a.append(r.Context(), storage.InboxEvent{
+		TaskID: id, SourceID: cancelSource, Kind: storage.EventCancel, Data: json.RawMessage("{}"), At: a.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	if !outcome.Leased && !outcome.Duplicate {
+		// Nobody executes it, so it can be canceled here and now. If that does
+		// not work out, the poll comes to it.
+		ctx, stop := context.WithTimeout(r.Context(), attendWait)
+		defer stop()
+		_ = a.Runner.Attend(ctx, id)
+	}
+	return ok(w)
+}
+
+func (a *api) signal(w http.ResponseWriter, r *http.Request) error {
+	var req schedulerapi.SignalRequest
+	if err := httpx.Decode(r, &req); err != nil {
+		return err
+	}
+	if err := checkSignal(req); err != nil {
+		return err
+	}
+	event := engine.Event{Kind: storage.EventSignal, Signal: &engine.Signal{Key: req.Key, Value: req.Value}}
+	data, err := event.Data()
+	if err != nil {
+		return err
+	}
+	source := req.SignalID
+	if source == "" {
+		source = ids.New(ids.Event)
+	}
+	_, err = a.append(r.Context(), storage.InboxEvent{
+		TaskID: req.TaskID, SourceID: "signal:" + source, Kind: storage.EventSignal, Data: data, At: a.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	return ok(w)
+}
+
+func checkSignal(req schedulerapi.SignalRequest) error {
+	var faults []errs.Fault
+	fault := func(path, message string) {
+		faults = append(faults, errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: message})
+	}
+	if req.TaskID == "" {
+		fault("task_id", "is required")
+	}
+	switch {
+	case req.Key == "":
+		fault("key", "is required")
+	case strings.HasPrefix(req.Key, "_"):
+		fault("key", `must not begin with "_"`)
+	case len(req.Key) > maxSignal:
+		fault("key", fmt.Sprintf("is over %d bytes", maxSignal))
+	}
+	if req.Value == nil {
+		fault("value", "is required; any JSON value, null included")
+	}
+	if len(req.SignalID) > maxSignal {
+		fault("signal_id", fmt.Sprintf("is over %d bytes", maxSignal))
+	}
+	return errs.Invalid(errs.InvalidArgument, faults)
+}
+
+// append puts one event into a task's log.
+func (a *api) append(ctx context.Context, event storage.InboxEvent) (storage.AppendOutcome, error) {
+	outcomes, err := a.Store.AppendEvents(ctx, []storage.InboxEvent{event})
+	if err != nil {
+		return storage.AppendOutcome{}, err
+	}
+	return outcomes[0], wireError(outcomes[0].Err, event.TaskID)
+}
+
+func (a *api) runOnce(w http.ResponseWriter, r *http.Request) error {
+	q := httpx.NewQuery(r)
+	id := q.Required("id")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	if err := a.Runner.RunOnce(r.Context(), id); err != nil {
+		return wireError(err, id)
+	}
+	return ok(w)
+}
+
+// maxResults is the most results in one delivery.
+const maxResults = 1000
+
+func (a *api) results(w http.ResponseWriter, r *http.Request) error {
+	var req schedulerapi.JobResults
+	if err := httpx.Decode(r, &req); err != nil {
+		return err
+	}
+	if len(req.Results) > maxResults {
+		return errs.New(errs.InvalidArgument, "more than %d results in one delivery", maxResults)
+	}
+	events := make([]storage.InboxEvent, 0, len(req.Results))
+	for _, result := range req.Results {
+		event, err := resultEvent(result, a.Now())
+		if err != nil {
+			return err
+		}
+		events = append(events, event)
+	}
+	outcomes, err := a.Store.AppendEvents(r.Context(), events)
+	if err != nil {
+		return err
+	}
+	for _, outcome := range outcomes {
+		// A result for a task that is gone or has ended has no effect, today
+		// or when it is repeated.
+		if err := outcome.Err; err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrEnded) {
+			return err
+		}
+	}
+	return ok(w)
+}
+
+func resultEvent(result schedulerapi.JobResult, now time.Time) (storage.InboxEvent, error) {
+	run := &engine.RunResult{
+		RunID: result.RunID, Result: result.Result, WorkerID: result.WorkerID, LogPath: result.LogPath,
+	}
+	if result.ErrorCode != "" {
+		run.Result = nil
+		run.Error = &engine.RunError{
+			Code: result.ErrorCode, Message: result.Error,
+			Final: result.Retryable != nil && !*result.Retryable,
+		}
+	}
+	event := engine.Event{Kind: storage.EventRunFinished, Result: run}
+	data, err := event.Data()
+	if err != nil {
+		return storage.InboxEvent{}, err
+	}
+	return storage.InboxEvent{
+		TaskID: result.TaskID, SourceID: runner.RunSource(result.RunID), Kind: storage.EventRunFinished, Data: data, At: now,
+	}, nil
+}

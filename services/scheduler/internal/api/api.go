@@ -1,0 +1,72 @@
+// Package api holds the scheduler's routes: decode, one call, encode.
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Deps are what the handlers call.
+type Deps struct {
+	Store  storage.Tasks
+	Plans  Plans
+	Runner Runner
+	Now    func() time.Time
+}
+
+// Plans finds flow versions.
+type Plans interface {
+	Get(ctx context.Context, versionID string) (*plans.Version, error)
+	Resolve(ctx context.Context, flowID string, number int) (*plans.Version, error)
+}
+
+// Runner executes tasks.
+type Runner interface {
+	Create(ctx context.Context, p runner.CreateParams) (storage.CreateOutcome, error)
+	Attend(ctx context.Context, taskID string) error
+	RunOnce(ctx context.Context, taskID string) error
+}
+
+type api struct{ Deps }
+
+// Routes lists the scheduler's routes.
+func Routes(deps Deps) []httpx.Route {
+	a := &api{Deps: deps}
+	return []httpx.Route{
+		{Method: http.MethodPost, Path: "/tasks", Handler: a.create},
+		{Method: http.MethodGet, Path: "/tasks", Handler: a.list},
+		{Method: http.MethodGet, Path: "/tasks/get", Handler: a.get},
+		{Method: http.MethodGet, Path: "/tasks/runs", Handler: a.runs},
+		{Method: http.MethodGet, Path: "/tasks/events", Handler: a.events},
+		{Method: http.MethodPost, Path: "/tasks/signal", Handler: a.signal},
+		{Method: http.MethodPost, Path: "/tasks/cancel", Handler: a.cancel},
+		{Method: http.MethodPost, Path: "/tasks/run_once", Handler: a.runOnce},
+		{Method: http.MethodPost, Path: "/internal/results", Handler: a.results, Internal: true},
+	}
+}
+
+// wireError is the one place where storage's outcomes become codes.
+func wireError(err error, taskID string) error {
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return errs.Wrap(err, errs.NotFound, "there is no task %q", taskID)
+	case errors.Is(err, storage.ErrEnded):
+		return errs.Wrap(err, errs.TaskEnded, "the task %q has ended", taskID)
+	case errors.Is(err, storage.ErrLeaseHeld):
+		return errs.Wrap(err, errs.LeaseHeld, "the task %q is being executed", taskID)
+	}
+	return err
+}
+
+func ok(w http.ResponseWriter) error {
+	return httpx.WriteJSON(w, http.StatusOK, schedulerapi.OK{OK: "1"})
+}

@@ -1,0 +1,103 @@
+// Package execute carries executions out: it calls push workers and local
+// functions and turns whatever happens into a run's result. It decides nothing
+// about the task; retries are the engine's.
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+)
+
+// The codes of failed executions. engine.CodeTimeout is the one for time-outs.
+const (
+	CodeNoWorker    = "no_worker"          // no online worker offers the service
+	CodeUnreachable = "worker_unreachable" // every worker tried refused or was away
+	CodeLost        = "worker_lost"        // the connection broke before the answer
+	CodeStatus      = "worker_status"      // an HTTP status other than 2xx
+	CodeBadAnswer   = "bad_answer"         // not the documented JSON
+	CodeTooLarge    = "answer_too_large"
+	CodeWorkerError = "worker_error" // the worker said so
+	CodeUnknownFunc = "unknown_func"
+	CodeFuncError   = "func_error"
+)
+
+// Executor carries out executions of all types that run from here.
+type Executor struct {
+	push  *push
+	funcs localfunc.Registry
+	log   *zap.Logger
+}
+
+// New makes an executor that picks push workers from the pool.
+func New(pool Pool, funcs localfunc.Registry, log *zap.Logger) *Executor {
+	return &Executor{push: newPush(pool), funcs: funcs, log: log}
+}
+
+// Do carries out one attempt. It returns when the attempt has ended, within
+// the execution's time-out once a worker is at hand. When ctx ends first, the
+// attempt has no result and Do fails with the context's error.
+func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (engine.RunResult, error) {
+	var result engine.RunResult
+	switch x.Exec.Type {
+	case flow.ExecLocalFunc:
+		result = e.local(ctx, taskID, x)
+	case flow.ExecHTTP, flow.ExecQueue, flow.ExecLocalScript:
+		result = e.push.do(ctx, taskID, x)
+	}
+	if err := ctx.Err(); err != nil {
+		return engine.RunResult{}, err
+	}
+	result.RunID = x.RunID
+	return result, nil
+}
+
+func (e *Executor) local(ctx context.Context, taskID string, x engine.Execution) (result engine.RunResult) {
+	f, ok := e.funcs[x.Exec.Func]
+	if !ok {
+		return failed(CodeUnknownFunc, "this scheduler has no function %q", x.Exec.Func).final()
+	}
+	if x.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.Timeout)
+		defer cancel()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("local_func_panicked", zap.String("func", x.Exec.Func), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			result = failed(CodeFuncError, "the function %q panicked", x.Exec.Func).RunResult
+		}
+	}()
+	value, err := f(ctx, localfunc.Call{TaskID: taskID, Node: x.Path, Input: x.Input, Params: x.Params})
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return timedOut(x).RunResult
+	case err != nil:
+		return failed(CodeFuncError, "%s", err).RunResult
+	}
+	return engine.RunResult{Result: value}
+}
+
+// failure is a result under construction.
+type failure struct{ engine.RunResult }
+
+func failed(code, format string, args ...any) failure {
+	return failure{engine.RunResult{Error: &engine.RunError{Code: code, Message: fmt.Sprintf(format, args...)}}}
+}
+
+func timedOut(x engine.Execution) failure {
+	return failed(engine.CodeTimeout, "the attempt took longer than its time-out of %s", x.Timeout)
+}
+
+// final marks a failure that no further attempt can mend.
+func (f failure) final() engine.RunResult {
+	f.Error.Final = true
+	return f.RunResult
+}

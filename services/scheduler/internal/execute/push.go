@@ -1,0 +1,235 @@
+package execute
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+// maxAnswer is the most bytes of a worker's answer.
+const maxAnswer = 8 << 20
+
+// Pool is where push workers come from.
+type Pool interface {
+	Pick(ctx context.Context, want workers.Want) (*workers.Taken, error)
+}
+
+// push calls workers over HTTP.
+type push struct {
+	pool   Pool
+	client *http.Client
+}
+
+func newPush(pool Pool) *push {
+	return &push{pool: pool, client: &http.Client{
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			MaxIdleConns:        2048,
+			MaxIdleConnsPerHost: 512,
+			IdleConnTimeout:     90 * time.Second,
+			TLSHandshakeTimeout: 5 * time.Second,
+		},
+		// A redirect could lead to where no worker was allowed to register.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// do tries workers in order until one gives the attempt its end.
+func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine.RunResult {
+	body := payload(x)
+	want := workers.Want{Service: x.Exec.Service, Order: workers.RoundRobin, Tried: map[string]bool{}}
+	if x.Exec.Routing.WeightedByLoad {
+		want.Order = workers.LeastLoaded
+	}
+	last := failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service)
+	for n := 0; x.Exec.Routing.MaxAttempts == 0 || n < x.Exec.Routing.MaxAttempts; n++ {
+		if n > 0 && !pause(ctx, x.Exec.Routing.Delay) {
+			break
+		}
+		worker, err := p.pool.Pick(ctx, want)
+		if err != nil {
+			break
+		}
+		want.Tried[worker.ID] = true
+		result, moveOn := p.call(ctx, call{task: taskID, execution: x, worker: worker, body: body})
+		worker.Done()
+		result.WorkerID, result.WorkerURL = worker.ID, worker.URL
+		if !moveOn {
+			return result.RunResult
+		}
+		last = result
+	}
+	return last.RunResult
+}
+
+// pause is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// payload is {"input","params"} of values that are JSON texts already.
+func payload(x engine.Execution) []byte {
+	body := make([]byte, 0, len(x.Input)+len(x.Params)+len(`{"input":,"params":}`)+8)
+	body = append(body, `{"input":`...)
+	body = append(body, orNull(x.Input)...)
+	body = append(body, `,"params":`...)
+	body = append(body, orNull(x.Params)...)
+	return append(body, '}')
+}
+
+func orNull(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+type call struct {
+	task      string
+	execution engine.Execution
+	worker    *workers.Taken
+	body      []byte
+}
+
+// call makes one request. moveOn tells that the worker never took the work, so
+// that the next one may.
+func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
+	x := c.execution
+	if x.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.Timeout)
+		defer cancel()
+	}
+	target := strings.TrimRight(c.worker.URL, "/") + "/exec/" + url.PathEscape(x.Exec.Service)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(c.body))
+	if err != nil {
+		return failed(CodeUnreachable, "the worker %q has an unusable URL", c.worker.ID), true
+	}
+	req.Header = headers(c)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return p.callFailed(ctx, c, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch resp.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+		return failed(CodeUnreachable, "the worker %q answered %s", c.worker.ID, resp.Status), true
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return timedOut(x), false
+	case err != nil:
+		return failed(CodeLost, "the answer of worker %q broke off", c.worker.ID), false
+	case len(data) > maxAnswer:
+		return failed(CodeTooLarge, "the answer of worker %q is over %d bytes", c.worker.ID, maxAnswer), false
+	}
+	return answer(resp, data), false
+}
+
+func (p *push) callFailed(ctx context.Context, c call, err error) (result failure, moveOn bool) {
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		c.worker.SetAside()
+		return failed(CodeUnreachable, "the worker %q cannot be reached", c.worker.ID), true
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return timedOut(c.execution), false
+	default:
+		// It may have done the work: another worker must not do it again in
+		// the same attempt.
+		return failed(CodeLost, "the connection to worker %q broke before its answer", c.worker.ID), false
+	}
+}
+
+func headers(c call) http.Header {
+	x := c.execution
+	return http.Header{
+		"Content-Type":             {"application/json"},
+		httpx.HeaderIdempotencyKey: {x.RunID},
+		httpx.HeaderTask:           {c.task},
+		httpx.HeaderNode:           {x.Path},
+		httpx.HeaderAttempt:        {strconv.Itoa(x.Attempt)},
+		"Traceparent":              {traceparent(c.task, x.RunID)},
+	}
+}
+
+// traceparent gives all runs of a task one trace id (W3C Trace Context), so
+// that a worker's own traces can be found by task. It asks for no sampling.
+func traceparent(taskID, runID string) string {
+	trace, span := sha256.Sum256([]byte(taskID)), sha256.Sum256([]byte(runID))
+	return fmt.Sprintf("00-%x-%x-00", trace[:16], span[:8])
+}
+
+// answer reads {"result","error","retryable"}.
+func answer(resp *http.Response, data []byte) failure {
+	var body struct {
+		Result    json.RawMessage `json:"result"`
+		Error     json.RawMessage `json:"error"`
+		Retryable *bool           `json:"retryable"`
+	}
+	err := json.Unmarshal(data, &body)
+	message := errorText(body.Error)
+	ok := resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices
+
+	var f failure
+	switch {
+	case !ok && message != "":
+		f = failed(CodeStatus, "the worker answered %s: %s", resp.Status, message)
+	case !ok:
+		f = failed(CodeStatus, "the worker answered %s", resp.Status)
+	case err != nil || (body.Result == nil && body.Error == nil):
+		return failed(CodeBadAnswer, `the worker's answer is not {"result": …, "error": …}`)
+	case message != "":
+		f = failed(CodeWorkerError, "%s", message)
+	default:
+		return failure{engine.RunResult{Result: body.Result}}
+	}
+	f.Error.Final = body.Retryable != nil && !*body.Retryable
+	return f
+}
+
+// maxMessage keeps a worker's error readable in the task's record.
+const maxMessage = 4 << 10
+
+// errorText is the worker's error as text; "" for null and "".
+func errorText(raw json.RawMessage) string {
+	var text string
+	switch rawjson.TypeOf(raw) {
+	case rawjson.Missing, rawjson.Null:
+	case rawjson.String:
+		text = rawjson.Text(raw)
+	case rawjson.Bool, rawjson.Number, rawjson.Array, rawjson.Object:
+		text = string(raw)
+	}
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,100 @@
+// Package plans gives compiled flow versions. A version never changes, so a
+// plan is compiled once and kept until it is the least recently used; only the
+// question "which version is the newest" goes to the catalog each time.
+package plans
+
+import (
+	"context"
+	"fmt"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Version is a flow version ready to execute.
+type Version struct {
+	ID       string
+	FlowID   string
+	FlowName string
+	Number   int
+	Status   storage.VersionStatus
+	Plan     *flow.Plan
+}
+
+// Catalog is what the cache asks.
+type Catalog interface {
+	GetVersion(ctx context.Context, id string) (catalogapi.Version, error)
+	ResolveVersion(ctx context.Context, flowID string, number int) (catalogapi.Version, error)
+}
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	catalog Catalog
+	byID    *lru.Cache[string, *Version]
+	asking  singleflight.Group
+}
+
+// NewCache makes a cache of up to size plans, at least one.
+func NewCache(catalog Catalog, size int) (*Cache, error) {
+	byID, err := lru.New[string, *Version](size)
+	if err != nil {
+		return nil, fmt.Errorf("make plan cache: %w", err)
+	}
+	return &Cache{catalog: catalog, byID: byID}, nil
+}
+
+// Get returns the version of that id. errs.NotFound when the catalog knows
+// none, errs.Unavailable when it cannot be asked.
+func (c *Cache) Get(ctx context.Context, versionID string) (*Version, error) {
+	if v, ok := c.byID.Get(versionID); ok {
+		return v, nil
+	}
+	// Many tasks may want the same version at once: the first asks. Its
+	// context must not end the wait of the others.
+	found, err, _ := c.asking.Do(versionID, func() (any, error) {
+		wire, err := c.catalog.GetVersion(context.WithoutCancel(ctx), versionID)
+		if err != nil {
+			return nil, err
+		}
+		return c.keep(wire)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.(*Version), nil //nolint:forcetypeassert // the closure above returns nothing else
+}
+
+// Resolve returns the flow's version of that number, or with 0 its newest
+// published one.
+func (c *Cache) Resolve(ctx context.Context, flowID string, number int) (*Version, error) {
+	wire, err := c.catalog.ResolveVersion(ctx, flowID, number)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := c.byID.Get(wire.ID); ok {
+		return v, nil
+	}
+	return c.keep(wire)
+}
+
+func (c *Cache) keep(wire catalogapi.Version) (*Version, error) {
+	definition, faults := flow.Parse([]byte(wire.DefinitionJSON))
+	if len(faults) > 0 {
+		return nil, errs.Wrap(errs.Invalid(errs.InvalidFlow, faults), errs.Internal, "flow version %s cannot be read", wire.ID)
+	}
+	plan, err := flow.Compile(definition)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Internal, "flow version %s cannot be compiled", wire.ID)
+	}
+	v := &Version{
+		ID: wire.ID, FlowID: wire.FlowID, FlowName: wire.FlowName, Number: wire.Version,
+		Status: storage.VersionStatus(wire.Status), Plan: plan,
+	}
+	c.byID.Add(v.ID, v)
+	return v, nil
+}

@@ -1,0 +1,135 @@
+package runner
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// computed is a step that is not committed yet.
+type computed struct {
+	state   engine.State
+	record  storage.TaskStep
+	execute []engine.Execution // to carry out here, after the commit
+	ended   []string           // ids of runs whose execution here is over or to be aborted
+}
+
+// compute applies events to the committed state and makes the transaction of
+// it. It changes nothing in the drive, so it can be done again.
+func (d *drive) compute(inputs []input) (*computed, error) {
+	s := &computed{state: d.state}
+	s.record = storage.TaskStep{Lease: d.lease, At: d.r.Now(), Seq: d.seq, InboxDone: d.inboxDone}
+	var queued []engine.Execution
+	for _, in := range inputs {
+		event := in.event
+		var effects engine.Effects
+		s.state, effects = d.program.Step(s.state, event)
+
+		s.record.Seq++
+		logged, err := d.logEntry(in, s.record.Seq)
+		if err != nil {
+			return nil, err
+		}
+		s.record.Events = append(s.record.Events, logged)
+		s.record.InboxDone = max(s.record.InboxDone, logged.Arrival)
+		s.record.Started = append(s.record.Started, effects.Started...)
+		s.record.Finished = append(s.record.Finished, effects.Finished...)
+
+		if event.Result != nil {
+			s.ended = append(s.ended, event.Result.RunID)
+		}
+		for _, x := range effects.Execute {
+			if x.Exec.Type == flow.ExecQueue {
+				queued = append(queued, x)
+			} else {
+				s.execute = append(s.execute, x)
+			}
+		}
+		for _, abort := range effects.Abort {
+			isIt := func(x engine.Execution) bool { return x.RunID == abort.RunID }
+			s.ended = append(s.ended, abort.RunID)
+			s.execute = slices.DeleteFunc(s.execute, isIt)
+			if before := len(queued); abort.ExecType == flow.ExecQueue {
+				if queued = slices.DeleteFunc(queued, isIt); len(queued) == before {
+					s.record.Outbox = append(s.record.Outbox, outbox.Withdraw(d.lease.TaskID, abort.RunID, s.record.At))
+				}
+			}
+		}
+	}
+	for _, x := range queued {
+		message, err := outbox.PutJob(d.lease.TaskID, x, s.record.At)
+		if err != nil {
+			return nil, err
+		}
+		s.record.Outbox = append(s.record.Outbox, message)
+	}
+	return s, d.finishRecord(s)
+}
+
+// logEntry is the event as the log keeps it.
+func (d *drive) logEntry(in input, seq int64) (storage.TaskEvent, error) {
+	if in.logged != nil {
+		logged := *in.logged
+		logged.Seq = seq
+		return logged, nil
+	}
+	data, err := in.event.Data()
+	if err != nil {
+		return storage.TaskEvent{}, err
+	}
+	source := in.sourceID
+	if source == "" {
+		source = fmt.Sprintf("%s:%d", in.event.Kind, seq)
+	}
+	return storage.TaskEvent{
+		TaskID: d.lease.TaskID, SourceID: source, Kind: in.event.Kind, Data: data, At: in.event.At, Seq: seq,
+	}, nil
+}
+
+// finishRecord fills in the task's row and decides whether the task is let go.
+func (d *drive) finishRecord(s *computed) error {
+	state, err := s.state.JSON()
+	if err != nil {
+		return err
+	}
+	s.record.State, s.record.Status, s.record.CurrentNode = state, s.state.Status, s.state.CurrentNode()
+	if !bytes.Equal(s.state.Shared, d.state.Shared) {
+		s.record.Shared = s.state.Shared
+	}
+	if s.state.Failure != nil {
+		s.record.Error = s.state.Failure.JSON()
+	}
+	switch {
+	case s.state.Status.Terminal():
+		s.record.FinishedAt = s.record.At
+		s.record.Release = true
+	case s.state.Status != storage.TaskRunning:
+		s.record.Release, s.record.RunnableAt = true, s.state.NextDue()
+	case d.extent == oneStep || d.stopping():
+		// Whoever takes it next carries out what this step has recorded as
+		// running.
+		s.record.Release, s.record.RunnableAt = true, s.record.At
+	}
+	if s.record.Release {
+		s.execute = nil
+	}
+	return nil
+}
+
+func (d *drive) stopping() bool {
+	select {
+	case <-d.r.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// elapsed reports whether a time, when there is one, has come.
+func elapsed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }

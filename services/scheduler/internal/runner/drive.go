@@ -1,0 +1,299 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// drive executes one task from a committed state until it is released: it
+// waits for what happens, commits the step, carries out what the step asks
+// for, and so on. One goroutine owns it.
+type drive struct {
+	r       *Runner
+	held    *held
+	log     *zap.Logger
+	program engine.Program
+	extent  extent
+
+	// What is committed.
+	lease     storage.LeaseRef
+	state     engine.State
+	seq       int64
+	inboxDone int64
+
+	// Executions under way. Each hands over its end on ended, unless the
+	// drive is over.
+	running map[string]context.CancelFunc // by run id
+	group   sync.WaitGroup
+	ended   chan engine.RunResult
+	over    chan struct{}
+}
+
+// extent says how long a task is kept.
+type extent string
+
+const (
+	goOn    extent = "go_on"    // until it ends or waits
+	oneStep extent = "one_step" // until the next commit
+)
+
+func (r *Runner) driveOf(h *held, task storage.Task, version *plans.Version, state engine.State) *drive {
+	return &drive{
+		r: r, held: h, extent: goOn,
+		log: r.Log.With(zap.String("task_id", task.ID)),
+		program: engine.Program{
+			Plan: version.Plan, TaskID: task.ID, Params: task.Params, Limits: r.Limits,
+		},
+		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
+		state: state, seq: task.Seq, inboxDone: task.InboxDone,
+		running: map[string]context.CancelFunc{},
+		ended:   make(chan engine.RunResult),
+		over:    make(chan struct{}),
+	}
+}
+
+// run drives on from the committed state, of which the given executions are to
+// be carried out. It returns when the task is released, lost or given up.
+func (d *drive) run(ctx context.Context, execute []engine.Execution) {
+	defer d.group.Wait()
+	defer close(d.over)
+	defer func() {
+		for _, cancel := range d.running {
+			cancel()
+		}
+	}()
+	for {
+		for _, x := range execute {
+			d.execute(ctx, x)
+		}
+		inputs, err := d.next(ctx)
+		if err != nil {
+			d.giveUp(err)
+			return
+		}
+		if len(inputs) == 0 {
+			execute = nil
+			continue
+		}
+		s, err := d.step(ctx, inputs)
+		if err != nil {
+			d.giveUp(err)
+			return
+		}
+		if s.record.Release {
+			return
+		}
+		execute = s.execute
+	}
+}
+
+// execute carries one execution out in its own goroutine.
+func (d *drive) execute(ctx context.Context, x engine.Execution) {
+	ctx, cancel := context.WithCancel(ctx)
+	d.running[x.RunID] = cancel
+	d.group.Go(func() {
+		defer cancel()
+		result, err := d.r.Executor.Do(ctx, d.lease.TaskID, x)
+		if err != nil {
+			return // aborted: nobody waits for it
+		}
+		select {
+		case d.ended <- result:
+		case <-d.over:
+		}
+	})
+}
+
+// next waits until something has happened. It may return nothing, when what
+// woke it turned out to be no news.
+func (d *drive) next(ctx context.Context) ([]input, error) {
+	var due <-chan time.Time
+	if at := d.state.NextDue(); !at.IsZero() {
+		timer := time.NewTimer(at.Sub(d.r.Now()))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case result := <-d.ended:
+		if d.running[result.RunID] == nil {
+			return nil, nil // aborted while it handed over
+		}
+		return []input{d.finished(result)}, nil
+	case <-d.held.news:
+		return d.inbox(ctx)
+	case <-due:
+		return []input{d.fired()}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// input is an event to apply. Those from the inbox are in the log already.
+type input struct {
+	event    engine.Event
+	sourceID string // "": the step makes one from the seq
+	logged   *storage.TaskEvent
+}
+
+func (d *drive) finished(result engine.RunResult) input {
+	return input{
+		event:    engine.Event{Kind: storage.EventRunFinished, At: d.r.Now(), Result: &result},
+		sourceID: RunSource(result.RunID),
+	}
+}
+
+func (d *drive) fired() input {
+	// Two clocks may differ by less than they are read apart; never be early.
+	at := d.r.Now()
+	if due := d.state.NextDue(); at.Before(due) {
+		at = due
+	}
+	return input{event: engine.Event{Kind: storage.EventTimerFired, At: at}}
+}
+
+// RunSource is the source id of a run's end: a result that comes twice, or
+// from the queue as well as from here, is one event.
+func RunSource(runID string) string { return "run:" + runID }
+
+// inbox reads the events from outside that are not applied.
+func (d *drive) inbox(ctx context.Context) ([]input, error) {
+	events, err := d.r.Store.LoadInbox(ctx, d.lease.TaskID)
+	if err != nil {
+		return nil, fmt.Errorf("load inbox: %w", err)
+	}
+	inputs := make([]input, 0, len(events))
+	for _, logged := range events {
+		event, err := engine.ReadEvent(logged)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, input{event: event, logged: &logged})
+	}
+	return inputs, nil
+}
+
+// step applies events and commits, again when events from outside have to go
+// first.
+func (d *drive) step(ctx context.Context, inputs []input) (*computed, error) {
+	for {
+		s, err := d.compute(inputs)
+		if err != nil {
+			return nil, err
+		}
+		outcome, err := d.settle(ctx, s.record)
+		switch {
+		case err != nil:
+			return nil, err
+		case outcome.Err == nil:
+			d.committed(s)
+			d.afterCommit(s, outcome)
+			return s, nil
+		case errors.Is(outcome.Err, storage.ErrInboxPending):
+			// The task would have ended with events unheard. They came first.
+			before, err := d.inbox(ctx)
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(before, withoutLogged(inputs)...)
+		case errors.Is(outcome.Err, storage.ErrLeaseLost):
+			return nil, errLeaseLost
+		default:
+			return nil, outcome.Err
+		}
+	}
+}
+
+func withoutLogged(inputs []input) []input {
+	var own []input
+	for _, in := range inputs {
+		if in.logged == nil {
+			own = append(own, in)
+		}
+	}
+	return own
+}
+
+// settle commits, and tries again while storage is away: the work is done, and
+// only the record of it is missing. Repeating is safe, see SettleSteps.
+func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.StepOutcome, error) {
+	for {
+		outcomes, err := d.r.Store.SettleSteps(ctx, []storage.TaskStep{record})
+		if err == nil {
+			return outcomes[0], nil
+		}
+		if ctx.Err() != nil {
+			return storage.StepOutcome{}, context.Cause(ctx)
+		}
+		d.log.Error("settle_failed", zap.Error(err))
+		timer := time.NewTimer(storagePause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return storage.StepOutcome{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (d *drive) committed(s *computed) {
+	d.state, d.seq, d.inboxDone = s.state, s.record.Seq, s.record.InboxDone
+	for _, runID := range s.ended {
+		if cancel := d.running[runID]; cancel != nil {
+			cancel()
+			delete(d.running, runID)
+		}
+	}
+	if len(s.record.Outbox) > 0 {
+		d.r.Outbox.Offer(s.record.Outbox)
+	}
+	d.held.markStepped()
+}
+
+func (d *drive) afterCommit(s *computed, outcome storage.StepOutcome) {
+	switch {
+	case !s.record.Release:
+		if outcome.InboxPending {
+			d.held.notify()
+		}
+	case s.state.Status.Terminal():
+	case outcome.InboxPending || !s.record.RunnableAt.IsZero():
+		d.r.Poke()
+	}
+}
+
+// giveUp lets go of a task without a step. What is executing is aborted.
+func (d *drive) giveUp(cause error) {
+	if errors.Is(cause, errLeaseLost) {
+		d.log.Warn("lease_lost", zap.Int64("epoch", d.lease.Epoch))
+		return
+	}
+	if !errors.Is(cause, errCutOff) {
+		d.log.Error("task_given_up", zap.Error(cause))
+	}
+	// Should this fail as well, the lease's expiry frees the task.
+	ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
+	defer cancel()
+	again := d.r.Now()
+	if !errors.Is(cause, errCutOff) {
+		again = again.Add(retryTaskAfter)
+	}
+	if _, err := d.r.Store.ReleaseLeases(ctx, []storage.LeaseRef{d.lease}, again); err != nil {
+		d.log.Error("release_failed", zap.Error(err))
+	}
+}
+
+const (
+	storageTimeout = 5 * time.Second
+	// retryTaskAfter is when a task that could not be executed for a reason
+	// outside itself (the catalog is away, say) is tried again.
+	retryTaskAfter = 2 * time.Second
+)

@@ -1,0 +1,135 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const (
+	// claimBatch is the most tasks that one claim takes. Larger claims hold
+	// the writer longer than they save round trips.
+	claimBatch = 64
+	// leaseBatch is the most leases that one statement extends.
+	leaseBatch = 500
+	// storagePause is the wait after a storage error.
+	storagePause = 250 * time.Millisecond
+)
+
+// poll claims what is due until ctx ends.
+func (r *Runner) poll(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.wake:
+		}
+		timer.Reset(r.claimDue(ctx))
+	}
+}
+
+// claimDue claims until nothing is due or no place is free, and returns how
+// long to sleep.
+func (r *Runner) claimDue(ctx context.Context) time.Duration {
+	for ctx.Err() == nil {
+		places := r.reserve(claimBatch)
+		if places == 0 {
+			return r.PollInterval // a place that becomes free wakes the poll
+		}
+		claimed, err := r.claim(ctx, places)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.Log.Error("claim_failed", zap.Error(err))
+			}
+			return storagePause
+		}
+		if claimed < places {
+			return r.untilNext(ctx)
+		}
+	}
+	return 0
+}
+
+// claim fills up to the given number of reserved places and frees the rest.
+func (r *Runner) claim(ctx context.Context, places int) (claimed int, err error) {
+	r.claiming(func() {
+		var tasks []storage.Task
+		tasks, err = r.Store.ClaimTasks(ctx, r.claimParams(), places)
+		claimed = len(tasks)
+		for _, task := range tasks {
+			r.start(task, goOn)
+		}
+	})
+	r.free(places - claimed)
+	return claimed, err
+}
+
+func (r *Runner) claimParams() storage.ClaimParams {
+	now := r.Now()
+	return storage.ClaimParams{Owner: r.Owner, Now: now, Until: now.Add(r.LeaseTTL)}
+}
+
+func (r *Runner) untilNext(ctx context.Context) time.Duration {
+	next, err := r.Store.NextRunnable(ctx)
+	if err != nil || next.IsZero() {
+		return r.PollInterval
+	}
+	return min(max(next.Sub(r.Now()), 0), r.PollInterval)
+}
+
+// keepLeases extends the leases of everything held until ctx ends.
+func (r *Runner) keepLeases(ctx context.Context) {
+	ticker := time.NewTicker(r.LeaseTTL / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := r.extend(ctx); err != nil && ctx.Err() == nil {
+			// The next tick is the second of three tries within the time to
+			// live. Past it the fence still holds: if nobody has taken the
+			// tasks, their steps commit.
+			r.Log.Error("extend_leases_failed", zap.Error(err))
+		}
+	}
+}
+
+func (r *Runner) extend(ctx context.Context) error {
+	r.mu.Lock()
+	leases := make([]storage.LeaseRef, 0, len(r.holding))
+	holders := make([]*held, 0, len(r.holding))
+	for _, h := range r.holding {
+		if h.epoch != 0 {
+			leases = append(leases, storage.LeaseRef{TaskID: h.taskID, Epoch: h.epoch})
+			holders = append(holders, h)
+		}
+	}
+	r.mu.Unlock()
+
+	for len(leases) > 0 {
+		n := min(len(leases), leaseBatch)
+		outcomes, err := r.Store.ExtendLeases(ctx, leases[:n], r.Now().Add(r.LeaseTTL))
+		if err != nil {
+			return err
+		}
+		for i, outcome := range outcomes {
+			switch {
+			case outcome.Err != nil:
+				// Ending a task that let go in between is harmless.
+				holders[i].cancel(errLeaseLost)
+			case outcome.InboxPending:
+				holders[i].notify()
+			}
+		}
+		leases, holders = leases[n:], holders[n:]
+	}
+	return nil
+}

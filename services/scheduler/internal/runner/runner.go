@@ -1,0 +1,310 @@
+// Package runner is the durable shell around the pure engine. It takes tasks
+// by lease, feeds them events, commits every step in one transaction and
+// carries out what the step asked for, once it is durable.
+//
+// # Loops
+//
+//   - poll: claims tasks whose time has come (new ones that nobody started, due
+//     timers, orphans of a crashed replica: one question for all), and sleeps
+//     until the earliest next one, a hint, or the poll interval.
+//   - leases: extends the leases of all tasks held here in one batch.
+//   - hints: wakes the holder of a task that has news, or the poll.
+//   - one goroutine per task held, and one per execution of it under way.
+//
+// # Invariants
+//
+//   - Nothing is carried out before the step that asked for it is durable.
+//   - A task is changed only under the epoch that its goroutine claimed. A
+//     runner that lost a lease can write nothing, and stops what it executes.
+//   - A task that waits for the outside holds no lease and no memory.
+//   - At most MaxInFlight tasks are held; when all places are taken, creation
+//     goes on and the tasks wait in the database.
+package runner
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Config are the runner's settings.
+type Config struct {
+	// Owner names this replica in leases.
+	Owner string
+	// Ownership says whether another process may use the same Owner.
+	Ownership    Ownership
+	LeaseTTL     time.Duration // extended three times within it
+	PollInterval time.Duration // the floor under hints
+	MaxInFlight  int           // tasks held at once
+	Drain        time.Duration // how long a stop waits for executions under way
+	Limits       engine.Limits
+}
+
+// Ownership says whose an owner name is.
+type Ownership string
+
+const (
+	// Shared: other replicas live; only expiry frees the leases of a dead one.
+	Shared Ownership = "shared"
+	// Exclusive: no other process can have the name now (SQLite's file lock
+	// sees to it), so leases of that name are left from a crash and are freed
+	// at once when the runner starts.
+	Exclusive Ownership = "exclusive"
+)
+
+// Executor carries out one attempt.
+type Executor interface {
+	Do(ctx context.Context, taskID string, x engine.Execution) (engine.RunResult, error)
+}
+
+// Outbox delivers messages that a step has committed. It must not block.
+type Outbox interface {
+	Offer(messages []storage.OutboxMessage)
+}
+
+// Plans gives compiled flow versions.
+type Plans interface {
+	Get(ctx context.Context, versionID string) (*plans.Version, error)
+}
+
+// Deps are what the runner works with.
+type Deps struct {
+	Store    storage.Tasks
+	Plans    Plans
+	Executor Executor
+	Outbox   Outbox
+	Log      *zap.Logger
+	Now      func() time.Time // storage.Now but in tests
+}
+
+// Runner holds tasks and executes them. Make it with New, then Run it.
+type Runner struct {
+	Config
+	Deps
+
+	wake     chan struct{}  // cap 1: poll now
+	stopping chan struct{}  // closed: start nothing new
+	tasks    sync.WaitGroup // counts places taken
+
+	mu      sync.Mutex
+	started bool // Run was called and has not begun to stop
+	holding map[string]*held
+	places  int             // taken
+	starved bool            // somebody wanted a place and there was none
+	claims  int             // claims under way
+	missed  map[string]bool // hints for unknown tasks that came while claims were under way
+}
+
+// New makes a runner. It starts nothing.
+func New(config Config, deps Deps) *Runner {
+	return &Runner{
+		Config: config, Deps: deps,
+		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
+		holding: map[string]*held{}, missed: map[string]bool{},
+	}
+}
+
+// errLeaseLost is the cause that ends the context of a task taken by another.
+var errLeaseLost = errors.New("the lease was lost")
+
+// errCutOff ends executions that a stop does not wait for any longer. The
+// task goes on elsewhere, or at the next start, with the same run id.
+var errCutOff = errors.New("the scheduler is stopping")
+
+// held is a task in this runner's hands.
+type held struct {
+	taskID string
+	cancel context.CancelCauseFunc
+	news   chan struct{} // cap 1: load the inbox
+	// stepped is closed after the first commit made here, or when the task is
+	// given up without one.
+	stepped chan struct{}
+	once    sync.Once
+
+	// epoch is 0 until the lease is durable. Guarded by Runner.mu.
+	epoch int64
+}
+
+func (h *held) notify() {
+	select {
+	case h.news <- struct{}{}:
+	default:
+	}
+}
+
+func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
+
+// Run executes tasks until ctx ends. Then it takes nothing new, waits up to
+// Drain for executions under way, and gives all leases back.
+func (r *Runner) Run(ctx context.Context) error {
+	if r.Ownership == Exclusive {
+		freed, err := r.Store.ReleaseOwner(ctx, r.Owner, r.Now())
+		if err != nil {
+			return err
+		}
+		if freed > 0 {
+			r.Log.Info("recovered_tasks", zap.Int("count", freed))
+		}
+	}
+	r.mu.Lock()
+	r.started = true
+	r.mu.Unlock()
+
+	// Leases are extended and hints heard until the last task has let go.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var loops sync.WaitGroup
+	loops.Go(func() { r.poll(ctx) })
+	loops.Go(func() { r.keepLeases(background) })
+	loops.Go(func() { r.hear(background) })
+
+	<-ctx.Done()
+	r.drain()
+	stop()
+	loops.Wait()
+	return nil
+}
+
+func (r *Runner) drain() {
+	r.mu.Lock()
+	r.started = false
+	r.mu.Unlock()
+	close(r.stopping)
+
+	finished := make(chan struct{})
+	go func() {
+		r.tasks.Wait()
+		close(finished)
+	}()
+	timer := time.NewTimer(r.Drain)
+	defer timer.Stop()
+	select {
+	case <-finished:
+		return
+	case <-timer.C:
+	}
+	r.mu.Lock()
+	for _, h := range r.holding {
+		h.cancel(errCutOff)
+	}
+	r.mu.Unlock()
+	<-finished
+}
+
+// Poke makes the poll look now.
+func (r *Runner) Poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// InFlight is the number of tasks held.
+func (r *Runner) InFlight() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.places
+}
+
+// reserve takes up to n places and returns how many it got.
+func (r *Runner) reserve(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started {
+		return 0
+	}
+	got := min(n, r.MaxInFlight-r.places)
+	if got <= 0 {
+		r.starved = true
+		return 0
+	}
+	r.places += got
+	r.tasks.Add(got) // under the lock, so never after drain has begun to wait
+	return got
+}
+
+// free gives places back and lets the poll fill them when it is behind.
+func (r *Runner) free(n int) {
+	r.mu.Lock()
+	r.places -= n
+	behind := r.starved && r.places < r.MaxInFlight
+	if behind {
+		r.starved = false
+	}
+	r.mu.Unlock()
+	if behind {
+		r.Poke()
+	}
+	r.tasks.Add(-n)
+}
+
+// hold registers a task before or after its lease is durable (epoch 0 and not
+// 0). The context ends when the lease is lost or a stop cuts the task off.
+func (r *Runner) hold(taskID string, epoch int64) (context.Context, *held) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	h := &held{taskID: taskID, cancel: cancel, news: make(chan struct{}, 1), stepped: make(chan struct{}), epoch: epoch}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.holding[taskID] = h
+	if r.missed[taskID] {
+		h.notify()
+	}
+	return ctx, h
+}
+
+func (r *Runner) setEpoch(h *held, epoch int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h.epoch = epoch
+}
+
+func (r *Runner) letGo(h *held) {
+	r.mu.Lock()
+	if r.holding[h.taskID] == h {
+		delete(r.holding, h.taskID)
+	}
+	r.mu.Unlock()
+	h.cancel(nil)
+	h.markStepped()
+}
+
+// claiming brackets a claim: a hint for a task that comes between the claim's
+// commit and hold would otherwise find nobody.
+func (r *Runner) claiming(claim func()) {
+	r.mu.Lock()
+	r.claims++
+	r.mu.Unlock()
+	claim()
+	r.mu.Lock()
+	r.claims--
+	if r.claims == 0 {
+		clear(r.missed)
+	}
+	r.mu.Unlock()
+}
+
+// hear passes hints on until ctx ends.
+func (r *Runner) hear(ctx context.Context) {
+	err := r.Store.Subscribe(ctx, func(hint storage.TaskHint) {
+		r.mu.Lock()
+		h := r.holding[hint.TaskID]
+		if h == nil && r.claims > 0 {
+			r.missed[hint.TaskID] = true
+		}
+		r.mu.Unlock()
+		if h != nil {
+			h.notify()
+			return
+		}
+		r.Poke()
+	})
+	if err != nil && ctx.Err() == nil {
+		r.Log.Error("hints_ended", zap.Error(err))
+	}
+}

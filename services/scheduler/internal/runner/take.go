@@ -1,0 +1,144 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// start drives a claimed task in a goroutine of its own. It uses a place that
+// the caller has reserved.
+func (r *Runner) start(task storage.Task, extent extent) *held {
+	ctx, h := r.hold(task.ID, task.Lease.Epoch)
+	go func() {
+		defer r.free(1)
+		defer r.letGo(h)
+		r.take(ctx, h, task, extent)
+	}()
+	return h
+}
+
+// take brings a claimed task back to life and drives it.
+func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent extent) {
+	d := &drive{r: r, held: h, log: r.Log.With(zap.String("task_id", task.ID)), lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch}}
+	state, err := r.loadState(ctx, task)
+	if err != nil {
+		d.giveUp(err)
+		return
+	}
+	version, err := r.Plans.Get(ctx, task.FlowVersionID)
+	if err != nil {
+		d.giveUp(fmt.Errorf("get the plan: %w", err))
+		return
+	}
+	d = r.driveOf(h, task, version, state)
+	inputs, err := d.missed(ctx, task)
+	if err != nil {
+		d.giveUp(err)
+		return
+	}
+	d.extent = extent
+	if len(inputs) > 0 || state.Status != storage.TaskRunning {
+		s, err := d.step(ctx, inputs)
+		if err != nil {
+			d.giveUp(err)
+			return
+		}
+		if s.record.Release {
+			return
+		}
+	}
+	d.run(ctx, d.program.Resume(d.state))
+}
+
+func (r *Runner) loadState(ctx context.Context, task storage.Task) (engine.State, error) {
+	state, err := engine.Load(task)
+	if err != nil {
+		return engine.State{}, err
+	}
+	if nos := state.ActiveRuns(); len(nos) > 0 {
+		runs, err := r.Store.LoadRuns(ctx, task.ID, nos)
+		if err != nil {
+			return engine.State{}, fmt.Errorf("load runs: %w", err)
+		}
+		if err := state.Attach(runs); err != nil {
+			return engine.State{}, err
+		}
+	}
+	return state, nil
+}
+
+// missed is what happened while nobody held the task: what is in its inbox,
+// its start if it has not started, and a due time that has come.
+func (d *drive) missed(ctx context.Context, task storage.Task) ([]input, error) {
+	var inputs []input
+	if task.InboxSeq > task.InboxDone {
+		var err error
+		if inputs, err = d.inbox(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if d.state.Steps == 0 {
+		inputs = append(inputs, input{event: engine.Event{Kind: storage.EventStarted, At: d.r.Now()}})
+	}
+	if elapsed(d.state.NextDue(), d.r.Now()) {
+		inputs = append(inputs, d.fired())
+	}
+	return inputs, nil
+}
+
+// Attend takes a task at once, instead of waiting for the poll, and waits
+// until it has made its first commit here or ctx ends. A task that another
+// holds, or for which there is no place, is left to whoever comes to it.
+func (r *Runner) Attend(ctx context.Context, taskID string) error {
+	if r.reserve(1) == 0 {
+		return nil
+	}
+	h, err := r.claimOne(ctx, taskID, goOn)
+	if err != nil {
+		r.free(1)
+		return err
+	}
+	select {
+	case <-h.stepped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// RunOnce makes one step of a task under a lease and releases it: what is due
+// is applied, or else what is executing is carried out and its end applied.
+// storage.ErrLeaseHeld while another executes the task, ErrEnded, ErrNotFound.
+func (r *Runner) RunOnce(ctx context.Context, taskID string) error {
+	if r.reserve(1) == 0 {
+		return errs.New(errs.Unavailable, "every place of this scheduler is taken")
+	}
+	h, err := r.claimOne(ctx, taskID, oneStep)
+	if err != nil {
+		r.free(1)
+		return err
+	}
+	select {
+	case <-h.stepped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Runner) claimOne(ctx context.Context, taskID string, extent extent) (h *held, err error) {
+	r.claiming(func() {
+		var task storage.Task
+		task, err = r.Store.ClaimTask(ctx, taskID, r.claimParams())
+		if err == nil {
+			h = r.start(task, extent)
+		}
+	})
+	return h, err
+}

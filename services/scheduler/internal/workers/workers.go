@@ -1,0 +1,328 @@
+// Package workers knows which push workers are online and how busy this
+// scheduler keeps them. The set comes from the registry as a snapshot that is
+// refreshed by long poll; the executions in flight are counted here, on top.
+//
+// While the registry is away the last snapshot serves on.
+package workers
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Why there is no worker to be had.
+var (
+	// ErrNone: no online worker offers the service, and none came in time.
+	ErrNone = errors.New("no online worker offers the service")
+	// ErrTriedAll: every worker of the service was tried already.
+	ErrTriedAll = errors.New("every worker of the service was tried")
+)
+
+const (
+	// refresh is the longest that a long poll to the registry waits. It is
+	// also how old the reported loads can get.
+	refresh = 5 * time.Second
+	// retryRegistry is the pause after a failed poll.
+	retryRegistry = 500 * time.Millisecond
+	// asideFor is how long a worker that refused a connection is passed over.
+	asideFor = 3 * time.Second
+)
+
+// Registry is what the pool asks.
+type Registry interface {
+	Snapshot(ctx context.Context, version string, wait time.Duration) (registryapi.Snapshot, error)
+}
+
+// Config bounds the pool.
+type Config struct {
+	MaxPerWorker int           // executions in flight to one worker, at most
+	NoWorkerWait time.Duration // how long Pick waits for a first worker of a service
+}
+
+// Pool is safe for concurrent use.
+type Pool struct {
+	config   Config
+	registry Registry
+	log      *zap.Logger
+
+	mu        sync.Mutex
+	loaded    bool
+	byID      map[string]*worker
+	byService map[string]*service
+}
+
+type worker struct {
+	id, url    string
+	services   []string
+	load       int
+	limit      int
+	inFlight   int
+	asideUntil time.Time
+}
+
+type service struct {
+	workers []*worker
+	turn    int             // of round robin
+	waiting []chan struct{} // oldest first; each is closed once
+}
+
+// NewPool makes a pool that knows no worker until Run has asked for them.
+func NewPool(config Config, registry Registry, log *zap.Logger) *Pool {
+	return &Pool{
+		config: config, registry: registry, log: log,
+		byID: map[string]*worker{}, byService: map[string]*service{},
+	}
+}
+
+// Run keeps the snapshot fresh until ctx ends.
+func (p *Pool) Run(ctx context.Context) {
+	version, away := "", false
+	for ctx.Err() == nil {
+		snapshot, err := p.registry.Snapshot(ctx, version, refresh)
+		if err != nil {
+			if ctx.Err() == nil && !away {
+				p.log.Warn("registry_unreachable", zap.Error(err))
+			}
+			away = true
+			// A registry that comes back may have other workers under the
+			// same version name.
+			version = ""
+			pause(ctx, retryRegistry)
+			continue
+		}
+		if away {
+			p.log.Info("registry_reachable")
+			away = false
+		}
+		version = snapshot.Version
+		p.update(snapshot.Workers)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// update takes a snapshot over. Workers that stay keep their counts.
+func (p *Pool) update(online []registryapi.Worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded = true
+	for _, s := range p.byService {
+		s.workers = nil
+	}
+	known := p.byID
+	p.byID = make(map[string]*worker, len(online))
+	for _, w := range online {
+		if storage.WorkerType(w.Type) != storage.WorkerHTTP {
+			continue
+		}
+		entry := known[w.ID]
+		if entry == nil || entry.url != w.URL {
+			entry = &worker{id: w.ID, url: w.URL}
+		}
+		entry.services, entry.load, entry.limit = w.Services, w.Load, p.config.MaxPerWorker
+		if w.MaxConcurrency > 0 {
+			entry.limit = min(entry.limit, w.MaxConcurrency)
+		}
+		p.byID[w.ID] = entry
+		for _, name := range w.Services {
+			s := p.service(name)
+			s.workers = append(s.workers, entry)
+		}
+	}
+	for name, s := range p.byService {
+		s.wakeAll()
+		if len(s.workers) == 0 {
+			delete(p.byService, name)
+		}
+	}
+}
+
+func (p *Pool) service(name string) *service {
+	s := p.byService[name]
+	if s == nil {
+		s = &service{}
+		p.byService[name] = s
+	}
+	return s
+}
+
+func (s *service) wakeAll() {
+	for _, ch := range s.waiting {
+		close(ch)
+	}
+	s.waiting = nil
+}
+
+func (s *service) wakeOne() {
+	if len(s.waiting) > 0 {
+		close(s.waiting[0])
+		s.waiting = s.waiting[1:]
+	}
+}
+
+// Order is how workers of one service are chosen.
+type Order string
+
+const (
+	RoundRobin  Order = "round_robin"
+	LeastLoaded Order = "least_loaded" // in flight here + load as reported; ties by chance
+)
+
+// Want is what Pick looks for.
+type Want struct {
+	Service string
+	Order   Order
+	Tried   map[string]bool // ids to pass over
+}
+
+// Taken is a worker with a place in it reserved. Done gives the place back.
+type Taken struct {
+	ID, URL string
+	pool    *Pool
+	entry   *worker
+}
+
+// Pick reserves a place in a worker of the service. When all of them are full
+// it waits for a place, however long that takes; when there is no worker at
+// all, for as long as the config says. It fails with ErrNone, ErrTriedAll or
+// the context's error.
+func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
+	var patience <-chan time.Time
+	for {
+		taken, wait, err := p.try(want)
+		if taken != nil || err != nil {
+			return taken, err
+		}
+		if wait.empty && patience == nil {
+			timer := time.NewTimer(p.config.NoWorkerWait)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		var over <-chan time.Time
+		if wait.empty {
+			over = patience
+		}
+		select {
+		case <-wait.turn:
+		case <-over:
+			p.leave(want.Service, wait.turn)
+			return nil, ErrNone
+		case <-ctx.Done():
+			p.leave(want.Service, wait.turn)
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// wait is a place in the line for a service.
+type wait struct {
+	turn  chan struct{}
+	empty bool // the service has no worker at all
+}
+
+func (p *Pool) try(want Want) (*Taken, wait, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.service(want.Service)
+	best, untried := s.choose(want, time.Now())
+	switch {
+	case best != nil:
+		best.inFlight++
+		return &Taken{ID: best.id, URL: best.url, pool: p, entry: best}, wait{}, nil
+	case !untried && len(s.workers) > 0:
+		return nil, wait{}, ErrTriedAll
+	}
+	w := wait{turn: make(chan struct{}), empty: p.loaded && len(s.workers) == 0}
+	s.waiting = append(s.waiting, w.turn)
+	return nil, w, nil
+}
+
+// choose picks a worker with a free place; nil when there is none. untried
+// tells whether there is any that the caller has not tried.
+func (s *service) choose(want Want, now time.Time) (best *worker, untried bool) {
+	var aside *worker
+	ties := 0
+	n := len(s.workers)
+	for i := range n {
+		w := s.workers[(s.turn+i)%n]
+		if want.Tried[w.id] {
+			continue
+		}
+		untried = true
+		switch {
+		case w.inFlight >= w.limit:
+		case w.asideUntil.After(now):
+			aside = w
+		case best == nil:
+			best, ties = w, 1
+		case want.Order == LeastLoaded && w.busy() < best.busy():
+			best, ties = w, 1
+		case want.Order == LeastLoaded && w.busy() == best.busy():
+			ties++
+			if rand.IntN(ties) == 0 {
+				best = w
+			}
+		}
+	}
+	s.turn++
+	if best == nil {
+		// A worker that refused lately is better than none.
+		best = aside
+	}
+	return best, untried
+}
+
+func (w *worker) busy() int { return w.inFlight + w.load }
+
+// leave gives up a place in the line. When its turn had come already, the turn
+// goes to the next.
+func (p *Pool) leave(name string, turn chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.byService[name]
+	if s == nil {
+		return
+	}
+	for i, ch := range s.waiting {
+		if ch == turn {
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			return
+		}
+	}
+	s.wakeOne()
+}
+
+// Done gives the place back.
+func (t *Taken) Done() {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	t.entry.inFlight--
+	for _, name := range t.entry.services {
+		if s := t.pool.byService[name]; s != nil {
+			s.wakeOne()
+		}
+	}
+}
+
+// SetAside passes the worker over for a few seconds, because it refused a
+// connection.
+func (t *Taken) SetAside() {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	t.entry.asideUntil = time.Now().Add(asideFor)
+}

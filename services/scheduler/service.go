@@ -1,0 +1,136 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/api"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/execute"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
+	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+)
+
+// Deps are what the scheduler is given.
+type Deps struct {
+	Log  *zap.Logger
+	HTTP *http.Client // for calls to the other services
+}
+
+// Service is a scheduler. It implements app.Service.
+type Service struct {
+	store   storage.Tasks
+	pool    *workers.Pool
+	outbox  *outbox.Deliverer
+	runner  *runner.Runner
+	routes  []httpx.Route
+	handler http.Handler
+}
+
+// New opens the database and puts the scheduler together. It starts nothing.
+func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	registry, err1 := registryapi.NewClient(cfg.RegistryURL, deps.HTTP)
+	catalog, err2 := catalogapi.NewClient(cfg.CatalogURL, deps.HTTP)
+	queue, err3 := queueapi.NewClient(cfg.QueueURL, deps.HTTP)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	cache, err := plans.NewCache(catalog, cfg.PlanCache)
+	if err != nil {
+		return nil, err
+	}
+	options := connect.Options{Migration: connect.MigrateByHand}
+	if cfg.AutoMigrate {
+		options.Migration = connect.MigrateOnOpen
+	}
+	store, err := connect.Tasks(ctx, cfg.DB, options)
+	if err != nil {
+		return nil, err
+	}
+
+	s := &Service{store: store}
+	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
+	s.outbox = outbox.New(outbox.Deps{Store: store, Queue: queue, Log: deps.Log, Now: storage.Now})
+	owner, ownership := ownerOf(cfg)
+	s.runner = runner.New(runner.Config{
+		Owner: owner, Ownership: ownership,
+		LeaseTTL: cfg.LeaseTTL, PollInterval: cfg.PollInterval,
+		MaxInFlight: cfg.MaxInFlight, Drain: cfg.ExecutionDrain,
+		Limits: engine.Limits{MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout},
+	}, runner.Deps{
+		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
+		Executor: execute.New(s.pool, localfunc.Builtin(deps.Log), deps.Log),
+	})
+	s.routes = api.Routes(api.Deps{Store: store, Plans: cache, Runner: s.runner, Now: storage.Now})
+	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return s, nil
+}
+
+// ownerOf names this replica. A SQLite file has one process at a time, so the
+// name can stay the same, and what a crash left leased is free at once.
+func ownerOf(cfg Config) (string, runner.Ownership) {
+	exclusive := !strings.HasPrefix(cfg.DB, "postgres://") && !strings.HasPrefix(cfg.DB, "postgresql://")
+	switch {
+	case exclusive && cfg.InstanceID == "":
+		return "scheduler", runner.Exclusive
+	case exclusive:
+		return cfg.InstanceID, runner.Exclusive
+	case cfg.InstanceID == "":
+		return ids.New(ids.Replica), runner.Shared
+	default:
+		return cfg.InstanceID, runner.Shared
+	}
+}
+
+// Handler implements app.Service.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Routes lists what Handler serves.
+func (s *Service) Routes() []httpx.Route { return s.routes }
+
+// Ready implements app.Service: the schema is right. A peer that is away makes
+// tasks wait, not the scheduler unready.
+func (s *Service) Ready(ctx context.Context) error { return s.store.Ready(ctx) }
+
+// Run implements app.Service. The workers' snapshot and the outbox go on until
+// the runner has drained, because executions under way need them.
+func (s *Service) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var helpers errgroup.Group
+	helpers.Go(func() error { s.pool.Run(background); return nil })
+	helpers.Go(func() error { s.outbox.Run(background); return nil })
+	err := s.runner.Run(ctx)
+	stop()
+	if waitErr := helpers.Wait(); err == nil {
+		err = waitErr
+	}
+	if err != nil {
+		return fmt.Errorf("execute tasks: %w", err)
+	}
+	return nil
+}
+
+// Close implements app.Service.
+func (s *Service) Close() error { return s.store.Close() }
