@@ -32,8 +32,10 @@ CREATE TABLE jobs (
 
 -- Which job of a service is next: higher priority first, then oldest.
 CREATE INDEX jobs_ready ON jobs (service, priority DESC, available_at, id) WHERE status = 'pending';
--- When the next delayed job becomes ready.
-CREATE INDEX jobs_delayed ON jobs (available_at) WHERE status = 'pending';
+-- When the next delayed job becomes ready. The second condition always holds;
+-- claims do not state it, so that Postgres cannot take this index for them: while
+-- the queue was empty it looks as good as jobs_ready, and reads all of a backlog.
+CREATE INDEX jobs_delayed ON jobs (available_at) WHERE status = 'pending' AND available_at > 0;
 -- Which claim times out next.
 CREATE INDEX jobs_claims ON jobs (timeout_at, id) WHERE status = 'claimed';
 -- How many dead jobs a service has.

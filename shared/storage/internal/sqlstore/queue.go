@@ -104,8 +104,9 @@ func (q *Queue) Subscribe(ctx context.Context, hint func(storage.JobHint)) error
 	return q.Listen(ctx, func(service string) { hint(storage.JobHint{Service: service}) })
 }
 
+// The conditions are those of the partial indexes jobs_delayed and jobs_claims.
 const (
-	nextDelayedSQL = `SELECT MIN(available_at) FROM jobs WHERE status = 'pending' AND available_at > $1`
+	nextDelayedSQL = `SELECT MIN(available_at) FROM jobs WHERE status = 'pending' AND available_at > 0 AND available_at > $1`
 	nextTimeoutSQL = `SELECT MIN(timeout_at) FROM jobs WHERE status = 'claimed'`
 )
 
