@@ -65,8 +65,11 @@ func (c *compiler) knownNode(def *Definition, key, path string) {
 	if _, ok := def.Nodes[key]; ok || len(def.Nodes) == 0 {
 		return
 	}
-	known := slices.Sorted(maps.Keys(def.Nodes))
-	c.faults.add(path, CodeUnknownNode, "unknown node %q%s", key, hint(key, known))
+	var known []string
+	if len(def.Nodes) <= mostNames {
+		known = slices.Sorted(maps.Keys(def.Nodes))
+	}
+	c.faults.add(path, CodeUnknownNode, "unknown node %q%s", key, hint(&c.faults, key, known))
 }
 
 func (c *compiler) edges(def *Definition, path string) map[string]exits {
@@ -134,7 +137,7 @@ func (c *compiler) node(key string, n *Node, path string) *PlanNode {
 	case "":
 		c.faults.add(expr.JoinPath(path, "kind"), CodeMissing, "the kind is missing")
 	default:
-		c.faults.add(expr.JoinPath(path, "kind"), CodeUnknownKind, "unknown kind %q%s", n.Kind, hint(string(n.Kind), Kinds))
+		c.faults.add(expr.JoinPath(path, "kind"), CodeUnknownKind, "unknown kind %q%s", n.Kind, hint(&c.faults, string(n.Kind), Kinds))
 	}
 	return out
 }
@@ -159,7 +162,7 @@ func enum[S ~string](c *compiler, value S, of choices[S], path string) S {
 	case value == "":
 		return of.known[0]
 	case !slices.Contains(of.known, value):
-		c.faults.add(expr.JoinPath(path, of.field), of.code, "unknown %s %q%s", of.field, value, hint(string(value), of.known))
+		c.faults.add(expr.JoinPath(path, of.field), of.code, "unknown %s %q%s", of.field, value, hint(&c.faults, string(value), of.known))
 	}
 	return value
 }

@@ -82,7 +82,7 @@ func (d *decoder) object(raw json.RawMessage, into reflect.Value, path string) {
 		index, ok := fields.index[key]
 		switch {
 		case !ok:
-			d.faults.add(at, CodeUnknownField, "unknown field %q%s", key, hint(key, fields.names))
+			d.faults.add(at, CodeUnknownField, "unknown field %q%s", key, hint(d.faults, key, fields.names))
 		case rawjson.IsNull(value): // as if it were absent
 		default:
 			d.value(value, into.FieldByIndex(index), at)

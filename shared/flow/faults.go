@@ -80,14 +80,19 @@ func (l *faultList) under(path string, faults []errs.Fault) {
 	}
 }
 
+// mostNames is how many known names a hint is looked for among; a definition
+// may have thousands of node keys.
+const mostNames = 100
+
 // hint is ` (did you mean "x"?)` for the known name nearest to an unknown one,
-// or "".
-func hint[S ~string](unknown string, known []S) string {
+// or "". It gives up early wherever a hostile definition could make it slow.
+func hint[S ~string](l *faultList, unknown string, known []S) string {
 	const (
-		farthest  = 2   // edits; more is no longer a slip of the finger
-		mostNames = 200 // of a definition's own node keys there may be thousands
+		farthest = 2 // edits; more is no longer a slip of the finger
+		shortest = 3
+		longest  = 32
 	)
-	if len(known) > mostNames || len(unknown) < 3 {
+	if len(l.faults) >= maxFaults || len(known) > mostNames || len(unknown) < shortest || len(unknown) > longest {
 		return ""
 	}
 	best, least := "", farthest+1

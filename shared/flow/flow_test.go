@@ -183,6 +183,45 @@ func TestCheck_SyntaxErrorsHaveLineAndColumn(t *testing.T) {
 	require.Equal(t, []string{"malformed "}, lines(report.Errors))
 }
 
+// hostile are definitions of at most 1 MiB that would be slow to validate if
+// any step took the square of their size.
+func hostile() map[string]string {
+	const s = `{"kind":"executor","service":"s"}`
+	var chain, edges, unknown, loops strings.Builder
+	for i := range 14000 {
+		fmt.Fprintf(&chain, `,"n%d":%s`, i, s)
+		fmt.Fprintf(&edges, `,{"from":"n%d","to":"n%d"}`, i, i+1)
+		fmt.Fprintf(&unknown, `,{"from":"A","to":"nowhereatall%d"}`, i)
+		fmt.Fprintf(&loops, `,{"from":"A","action":"%d","to":"A"}`, i)
+	}
+	start := `{"start":"A","nodes":{"A":` + s
+	long := strings.Repeat("x", 400_000)
+	return map[string]string{
+		"long chain":    start + chain.String() + `},"edges":[{"from":"A","to":"n0"}` + edges.String() + `]}`,
+		"unknown nodes": start + `},"edges":[{"from":"A","to":"A"}` + unknown.String() + `]}`,
+		"self loops":    start + `},"edges":[{"from":"A","to":"A"}` + loops.String() + `]}`,
+		"long names":    start + `,"` + long + `a":` + s + `},"edges":[{"from":"A","to":"` + long + `b"}]}`,
+		"deep values":   node(`{"kind":"executor","service":"s","params":` + strings.Repeat(`{"a":`, 200) + `"` + long + long + `"` + strings.Repeat(`}`, 200) + `}`),
+	}
+}
+
+func TestCheck_AnswersHostileDefinitions(t *testing.T) {
+	t.Parallel()
+	for name, text := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := every()
+			opts.Limits.MaxBytes = 4 << 20
+			_, report := flow.Check(flow.Source{Text: []byte(text)}, opts)
+			size := 0
+			for _, f := range append(report.Errors, report.Warnings...) {
+				size += len(f.Path) + len(f.Message)
+			}
+			require.Less(t, size, 2<<20, "the report stays in proportion")
+		})
+	}
+}
+
 func TestCheck_SuggestsTheNearestName(t *testing.T) {
 	t.Parallel()
 	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executer","servce":"s"}`))}, every())

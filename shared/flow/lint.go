@@ -203,11 +203,12 @@ func (t *tarjan) visit(key string) {
 	if t.low[key] != t.order[key] {
 		return
 	}
-	at := slices.Index(t.stack, key)
-	component := slices.Clone(t.stack[at:])
-	t.stack = t.stack[:at]
-	for _, member := range component {
-		t.onStack[member] = false
+	var component []string
+	for t.onStack[key] {
+		last := t.stack[len(t.stack)-1]
+		t.stack = t.stack[:len(t.stack)-1]
+		t.onStack[last] = false
+		component = append(component, last)
 	}
 	if len(component) > 1 || slices.Contains(t.next[key], key) {
 		slices.Sort(component)

@@ -67,16 +67,15 @@ func Trim(raw json.RawMessage) json.RawMessage {
 
 // Text is the content of a JSON string; "" for any other value.
 func Text(raw json.RawMessage) string {
-	raw = Trim(raw)
-	if len(raw) < 2 || raw[0] != '"' {
-		return ""
-	}
-	return string(unquote(raw))
+	return string(unquote(Trim(raw)))
 }
 
 // unquote gives the content of a quoted string, without a copy when it holds
-// no escapes.
+// no escapes; nothing for any other text.
 func unquote(quoted []byte) []byte {
+	if len(quoted) < len(`""`) || quoted[0] != '"' {
+		return nil
+	}
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
@@ -146,12 +145,8 @@ func fields(raw json.RawMessage) iter.Seq[field] {
 		}
 		for i = skipSpace(raw, i+1); i < len(raw) && raw[i] == '"'; i = skipSeparator(raw, i, ',') {
 			keyEnd := skipString(raw, i)
-			f := field{key: raw[i:keyEnd]}
-			if len(f.key) < 2 {
-				return
-			}
-			f.start = skipSeparator(raw, keyEnd, ':')
-			f.end = skipValue(raw, f.start)
+			start := skipSeparator(raw, keyEnd, ':')
+			f := field{key: raw[i:keyEnd], start: start, end: skipValue(raw, start)}
 			i = f.end
 			if !yield(f) {
 				return
