@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+)
+
+// flowFile is a definition in a file.
+type flowFile struct {
+	name string // of the flow, from the file's name
+	def  *flow.Definition
+	flow.Report
+}
+
+// readFlow reads and checks a definition. The ending decides the format: .json
+// is JSON, everything else YAML, which JSON is a part of.
+func readFlow(path string) (flowFile, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return flowFile{}, fileError(path, err)
+	}
+	limit := int64(flow.DefaultLimits().MaxBytes)
+	if info.Size() > limit {
+		return flowFile{}, fmt.Errorf("%s has %d bytes, a definition at most %d", path, info.Size(), limit)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return flowFile{}, fileError(path, err)
+	}
+	source := flow.Source{Format: flow.FormatYAML, Text: text}
+	ending := filepath.Ext(path)
+	if strings.EqualFold(ending, ".json") {
+		source.Format = flow.FormatJSON
+	}
+	file := flowFile{name: strings.TrimSuffix(filepath.Base(path), ending)}
+	file.def, file.Report = flow.Check(source, flow.DefaultOptions())
+	return file, nil
+}
+
+// fileError is the system's word about a file, without the call it comes from.
+func fileError(path string, err error) error {
+	var cause *os.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// writeChecked tells everything that was found in a definition.
+func writeChecked(w io.Writer, path string, report flow.Report) {
+	for _, part := range []struct {
+		title  string
+		faults []errs.Fault
+	}{{"fault", report.Errors}, {"warning", report.Warnings}} {
+		if len(part.faults) > 0 {
+			fmt.Fprintf(w, "%s: %s\n", path, countOf(len(part.faults), part.title))
+			writeFaults(w, part.faults)
+		}
+	}
+}
