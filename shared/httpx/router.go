@@ -115,10 +115,12 @@ func serve(log *zap.Logger, route string, h HandlerFunc) http.Handler {
 			if !rec.wrote() {
 				WriteProblem(rec, r, err)
 			}
-			logFailure(log, id, err)
+			if !left(r) {
+				logFailure(log, id, err)
+			}
 		}
 		level := zap.DebugLevel
-		if rec.status >= http.StatusInternalServerError {
+		if rec.status >= http.StatusInternalServerError && !left(r) {
 			level = zap.WarnLevel
 		}
 		if ce := log.Check(level, "request"); ce != nil {
@@ -133,6 +135,10 @@ func serve(log *zap.Logger, route string, h HandlerFunc) http.Handler {
 		}
 	})
 }
+
+// left reports whether the caller has hung up, a long poll given up at a stop
+// say. What fails then fails because of it, and is nothing to look into.
+func left(r *http.Request) bool { return r.Context().Err() != nil }
 
 // call turns a panic into an error, so that one bad request cannot take the
 // process down.

@@ -160,12 +160,12 @@ func (s *session) demonstrate(ctx context.Context, srv *remote.Server) error {
 	if wrong > 0 {
 		return fmt.Errorf("%d of %s did not end as expected", wrong, countOf(len(results), "task"))
 	}
-	fmt.Fprintf(view.out, "All %d tasks ended as expected, in %s.\n", len(results), time.Since(begin).Round(time.Millisecond))
+	fmt.Fprintf(view.out, "\nAll %d tasks ended as expected, in %s.\n", len(results), time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 
-// demoView shows a demo: a progress line for the task under way, then the task
-// and its runs as tables.
+// demoView shows a demo: for every scenario a progress line while its task
+// runs, then the task and its runs as tables.
 type demoView struct {
 	out      io.Writer
 	progress *term.Progress
@@ -177,19 +177,18 @@ func (v *demoView) Applied(a remote.Applied) {
 	v.progress.Say(fmt.Sprintf("flow %s: version %d (%s)", a.Name, a.Version, a.Change))
 }
 
-// Task implements demo.Viewer.
-func (v *demoView) Task(scenario demo.Scenario, task schedulerapi.Task) {
-	v.progress.Show(scenario.Title + ": " + standing(task))
+// Started implements demo.Viewer.
+func (v *demoView) Started(scenario demo.Scenario) {
+	fmt.Fprintln(v.out)
+	v.progress.Say("== " + scenario.Title)
 }
+
+// Task implements demo.Viewer.
+func (v *demoView) Task(task schedulerapi.Task) { v.progress.Show(standing(task)) }
 
 // Finished implements demo.Viewer.
 func (v *demoView) Finished(r demo.Result) {
 	v.progress.Done()
-	mark := "ok"
-	if !r.OK() {
-		mark = "WRONG"
-	}
-	fmt.Fprintf(v.out, "\n== %s: %s\n", r.Title, mark)
 	v.err = errors.Join(v.err, writeTask(v.out, r.Task))
 	fmt.Fprintln(v.out)
 	v.err = errors.Join(v.err, writeRuns(v.out, r.Runs))

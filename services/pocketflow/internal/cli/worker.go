@@ -51,5 +51,8 @@ func took(from, to int64) string {
 	if from == 0 || to == 0 {
 		return "-"
 	}
+	if from == to {
+		return "<1ms"
+	}
 	return (time.Duration(to-from) * time.Millisecond).String()
 }

@@ -28,8 +28,10 @@ func (r Result) OK() bool { return len(r.Faults) == 0 }
 type Viewer interface {
 	// Applied is called for every example that was published.
 	Applied(remote.Applied)
-	// Task is called at every look at the task of the scenario under way.
-	Task(Scenario, schedulerapi.Task)
+	// Started is called before the task of a scenario is created.
+	Started(Scenario)
+	// Task is called at every look at the task under way.
+	Task(schedulerapi.Task)
 	// Finished is called when a scenario has ended and was checked.
 	Finished(Result)
 }
@@ -72,13 +74,14 @@ type runParams struct {
 }
 
 func run(ctx context.Context, srv *remote.Server, p runParams) (Result, error) {
+	p.see.Started(p.scenario)
 	id, err := srv.Tasks.CreateTask(ctx, schedulerapi.CreateTaskRequest{
 		FlowVersionID: p.versionID, Params: json.RawMessage(p.scenario.Params),
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	task, err := srv.Follow(ctx, id, func(t schedulerapi.Task) { p.see.Task(p.scenario, t) })
+	task, err := srv.Follow(ctx, id, p.see.Task)
 	if err != nil {
 		return Result{}, err
 	}

@@ -46,12 +46,12 @@ func (p *Progress) Show(text string) {
 	p.last = text
 }
 
-// Say writes a line that stays, above the progress line.
+// Say writes a line that stays, above the progress line. What follows is news
+// again, even if it is what was shown before.
 func (p *Progress) Say(text string) {
-	if p.live {
-		fmt.Fprint(p.out, clearLine)
-	}
+	p.Done()
 	fmt.Fprintln(p.out, Printable(text))
+	p.last = ""
 }
 
 // Done takes the progress line away.
