@@ -1,0 +1,115 @@
+// Package flows is what the catalog does: it names flows, validates
+// definitions and numbers versions.
+//
+// It owns the rules about what a flow and a version may hold; what a
+// definition means it asks shared/flow. It refuses to know about HTTP.
+package flows
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// What a flow may hold besides its versions, in characters.
+const (
+	maxName        = 200
+	maxDescription = 10_000
+)
+
+// Flows is safe for concurrent use. Its errors are errs.Errors about the
+// input, or the storage's.
+type Flows struct {
+	store storage.Flows
+	rules flow.Options
+}
+
+// New makes the catalog's flows. Definitions are held to the rules.
+func New(store storage.Flows, rules flow.Options) *Flows {
+	return &Flows{store: store, rules: rules}
+}
+
+// Create makes a flow. Names are not unique: the id is the identity, and Find
+// gives a name's first flow.
+func (f *Flows) Create(ctx context.Context, name, description string) (storage.Flow, error) {
+	name = strings.TrimSpace(name)
+	faults := checkText("name", name)
+	if utf8.RuneCountInString(name) > maxName {
+		faults = append(faults, fault("name", "is over %d characters", maxName))
+	}
+	if utf8.RuneCountInString(description) > maxDescription {
+		faults = append(faults, fault("description", "is over %d characters", maxDescription))
+	}
+	if strings.ContainsRune(description, 0) {
+		faults = append(faults, fault("description", "must not hold NUL"))
+	}
+	if err := invalid(faults); err != nil {
+		return storage.Flow{}, err
+	}
+	made := storage.Flow{ID: ids.New(ids.Flow), Name: name, Description: description, CreatedAt: storage.Now()}
+	if err := f.store.CreateFlow(ctx, made); err != nil {
+		return storage.Flow{}, err
+	}
+	return made, nil
+}
+
+// Get returns a flow by id. Error: storage.ErrNotFound.
+func (f *Flows) Get(ctx context.Context, id string) (storage.Flow, error) {
+	if err := invalid(checkText("id", id)); err != nil {
+		return storage.Flow{}, err
+	}
+	return f.store.GetFlow(ctx, id)
+}
+
+// Find returns the first flow that took the name. Error: storage.ErrNotFound.
+func (f *Flows) Find(ctx context.Context, name string) (storage.Flow, error) {
+	name = strings.TrimSpace(name)
+	if err := invalid(checkText("name", name)); err != nil {
+		return storage.Flow{}, err
+	}
+	return f.store.FindFlow(ctx, name)
+}
+
+// List returns a page of flows, newest first.
+func (f *Flows) List(ctx context.Context, query storage.FlowQuery) (storage.Page[storage.Flow], error) {
+	query.Name = strings.TrimSpace(query.Name)
+	faults := slices.Concat(checkOptional("name", query.Name), checkOptional("cursor", query.Cursor))
+	if err := invalid(faults); err != nil {
+		return storage.Page[storage.Flow]{}, err
+	}
+	return f.store.ListFlows(ctx, query)
+}
+
+func checkOptional(path, text string) []errs.Fault {
+	if text == "" {
+		return nil
+	}
+	return checkText(path, text)
+}
+
+// checkText refuses what no id and no name can be. Postgres takes neither NUL
+// nor broken UTF-8 in text, and control characters garble logs and terminals.
+func checkText(path, text string) []errs.Fault {
+	switch {
+	case text == "":
+		return []errs.Fault{fault(path, "is required")}
+	case !utf8.ValidString(text):
+		return []errs.Fault{fault(path, "must be UTF-8")}
+	case strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return []errs.Fault{fault(path, "must not hold control characters")}
+	}
+	return nil
+}
+
+func fault(path, format string, args ...any) errs.Fault {
+	return errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(faults []errs.Fault) error { return errs.Invalid(errs.InvalidArgument, faults) }
