@@ -1,0 +1,20 @@
+// Command queue-gateway serves the jobs that pull workers fetch.
+package main
+
+import (
+	"context"
+	"os"
+
+	"go.uber.org/zap"
+
+	queuegateway "github.com/pocketflowgo/pocketflow/services/queue-gateway"
+	"github.com/pocketflowgo/pocketflow/shared/app"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+func main() {
+	build := func(ctx context.Context, cfg *queuegateway.Config, log *zap.Logger) (app.Service, error) {
+		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+	}
+	os.Exit(app.Main("queue-gateway", "The queue-gateway of PocketFlow: the jobs that pull workers fetch, and their answers.", &queuegateway.Config{}, build))
+}

@@ -1,0 +1,23 @@
+// Package queuegateway is the service that pull workers fetch their jobs from.
+//
+// It owns the jobs of nodes with exec_type queue, the claims on them, and the
+// workers' answers until the scheduler has them. It refuses to know what a job
+// means: inputs and results pass through it as they are, and what an answer
+// does to a task is the scheduler's affair.
+//
+// Loops, all owned by Run: hints of ready jobs wake the polls that wait; a
+// watch makes claims that timed out ready again (or dead, after too many
+// deliveries) and wakes the polls when delayed jobs become ready; results are
+// delivered to the scheduler until it has them.
+//
+// Invariants:
+//
+//   - Two polls never get one job, on any number of replicas.
+//   - A job is not claimed for a caller that is gone: a claim whose caller
+//     leaves before its answer is given back at once.
+//   - A worker is answered 200 only after its result and the message to the
+//     scheduler are durable, in one transaction; the message is repeated until
+//     acknowledged.
+//   - Waiting costs nothing per poll: one ticker looks for jobs that nobody
+//     announced.
+package queuegateway

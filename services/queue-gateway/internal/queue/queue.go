@@ -1,0 +1,113 @@
+// Package queue holds the rules of the queue-gateway: who gets a job, when a
+// claim ends, what an answer is, and how results reach the scheduler. It knows
+// no HTTP but the scheduler's client, and keeps no state but who waits: the
+// jobs are in the database.
+package queue
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Limits of what callers ask for.
+const (
+	MinVisibility = time.Second
+	MaxVisibility = 12 * time.Hour
+	MaxWait       = time.Minute
+	MaxJobs       = 100
+	MaxServices   = 100
+)
+
+// floor is the longest that a change nobody announced goes unnoticed: a hint
+// lost, or made by another replica's clock.
+const floor = time.Second
+
+// Scheduler is who gets the results.
+type Scheduler interface {
+	// DeliverResults returns nil once all results are durable there; a repeat
+	// is harmless.
+	DeliverResults(ctx context.Context, results []schedulerapi.JobResult) error
+}
+
+// Config are the queue's settings.
+type Config struct {
+	Log           *zap.Logger
+	MaxDeliveries int
+	Visibility    time.Duration // of claims that do not say
+}
+
+// Queue is the jobs and those who wait for them.
+type Queue struct {
+	cfg       Config
+	log       *zap.Logger
+	store     storage.Queue
+	scheduler Scheduler
+
+	bell     *bell
+	changed  chan struct{} // kicks the watch: a time came nearer
+	answered chan struct{} // kicks the delivery: there is a result
+	stopping chan struct{} // closed when Run's context ends
+}
+
+// New makes a queue on its database; it starts nothing.
+func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
+	return &Queue{
+		cfg: cfg, log: cfg.Log, store: store, scheduler: scheduler,
+		bell:     newBell(),
+		changed:  make(chan struct{}, 1),
+		answered: make(chan struct{}, 1),
+		stopping: make(chan struct{}),
+	}
+}
+
+// Run does the background work until ctx ends. It is called once.
+func (q *Queue) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { close(q.stopping) })
+	defer stop()
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return q.listen(running) })
+	group.Go(func() error { return q.watch(running) })
+	group.Go(func() error { return q.deliver(running) })
+	return group.Wait()
+}
+
+// listen wakes polls on hints, and subscribes again when the subscription
+// breaks; until then the watch finds the jobs.
+func (q *Queue) listen(ctx context.Context) error {
+	retry := newBackoff()
+	for ctx.Err() == nil {
+		err := q.store.Subscribe(ctx, func(hint storage.JobHint) { q.bell.ring(hint.Service) })
+		if ctx.Err() != nil {
+			break
+		}
+		q.log.Warn("subscription_lost", zap.Error(err))
+		pause(ctx, retry.next(), nil)
+	}
+	return nil
+}
+
+// kick wakes a loop that has not been kicked since it last looked.
+func kick(loop chan<- struct{}) {
+	select {
+	case loop <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits for d, a kick or the end of ctx, whichever is first. A nil kick
+// never comes.
+func pause(ctx context.Context, d time.Duration, kicked <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-kicked:
+	}
+}

@@ -1,0 +1,89 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// CodeDeliveryExhausted is the error code of a run whose job was delivered too
+// often without an answer.
+const CodeDeliveryExhausted = "delivery_exhausted"
+
+// expireBatch bounds one transaction of expiries.
+const expireBatch = 500
+
+// watch does what is due by time: it ends claims that timed out, and rings the
+// bell when delayed jobs become ready. It sleeps until the next such time, at
+// most for the floor, and then rings for every service that is waited for, so
+// a job whose hint was lost is found as well.
+func (q *Queue) watch(ctx context.Context) error {
+	retry := newBackoff()
+	for ctx.Err() == nil {
+		wait, err := q.expire(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			q.log.Warn("watch_failed", zap.Error(err))
+			wait = retry.next()
+		default:
+			retry.reset()
+		}
+		q.bell.ringAll()
+		pause(ctx, wait, q.changed)
+	}
+	return nil
+}
+
+// expire ends the claims that have timed out and returns how long the watch
+// may sleep.
+func (q *Queue) expire(ctx context.Context) (time.Duration, error) {
+	for {
+		now := storage.Now()
+		next, err := q.store.NextChange(ctx, now)
+		if err != nil {
+			return 0, err
+		}
+		if next.IsZero() || next.After(now) {
+			if next.IsZero() || next.Sub(now) > floor {
+				return floor, nil
+			}
+			return next.Sub(now), nil
+		}
+		jobs, err := q.store.ExpireClaims(ctx, now, q.cfg.MaxDeliveries, expireBatch, q.deadResult(now))
+		if err != nil {
+			return 0, err
+		}
+		for _, job := range jobs {
+			q.log.Info("claim_expired", zap.String("job_id", job.ID), zap.String("worker_id", job.WorkerID),
+				zap.Int("deliveries", job.Deliveries), zap.String("status", string(job.Status)))
+			if job.Status == storage.JobDead {
+				kick(q.answered)
+			}
+		}
+		if len(jobs) == 0 {
+			// Another replica is expiring them.
+			return floor, nil
+		}
+	}
+}
+
+// deadResult makes the message that tells the scheduler of a dead job.
+func (q *Queue) deadResult(now time.Time) func(storage.Job) json.RawMessage {
+	return func(job storage.Job) json.RawMessage {
+		// A struct of strings and numbers always encodes.
+		data, _ := json.Marshal(schedulerapi.JobResult{
+			TaskID: job.TaskID, RunID: job.RunID, WorkerID: job.WorkerID,
+			ErrorCode: CodeDeliveryExhausted, FinishedAt: now.UnixMilli(),
+			Error: fmt.Sprintf("delivered %d times without an answer", job.Deliveries),
+		})
+		return data
+	}
+}

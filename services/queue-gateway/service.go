@@ -1,0 +1,74 @@
+package queuegateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/api"
+	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/queue"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+)
+
+// Deps are what the queue-gateway is handed.
+type Deps struct {
+	Log  *zap.Logger
+	HTTP *http.Client // reaches the scheduler
+}
+
+// Service is a queue-gateway.
+type Service struct {
+	store   storage.Queue
+	queue   *queue.Queue
+	routes  []httpx.Route
+	handler http.Handler
+}
+
+// New opens the database. It starts nothing.
+func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	scheduler, err := schedulerapi.NewClient(cfg.SchedulerURL, deps.HTTP)
+	if err != nil {
+		return nil, fmt.Errorf("scheduler: %w", err)
+	}
+	migration := connect.MigrateByHand
+	if cfg.AutoMigrate {
+		migration = connect.MigrateOnOpen
+	}
+	store, err := connect.Queue(ctx, cfg.DB, connect.Options{Migration: migration})
+	if err != nil {
+		return nil, err
+	}
+	jobs := queue.New(store, scheduler, queue.Config{Log: deps.Log, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility})
+	routes := api.Routes(jobs)
+	handler, err := httpx.NewRouter(deps.Log, routes)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
+	}
+	return &Service{store: store, queue: jobs, routes: routes, handler: handler}, nil
+}
+
+// Routes lists what the queue-gateway serves.
+func (s *Service) Routes() []httpx.Route { return s.routes }
+
+// Handler serves the routes.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Run wakes polls, expires claims and delivers results until ctx ends; then
+// polls that wait are answered at once. What is not delivered is in the
+// database for the next start, or for another replica.
+func (s *Service) Run(ctx context.Context) error { return s.queue.Run(ctx) }
+
+// Ready is nil when the database can be used.
+func (s *Service) Ready(ctx context.Context) error { return s.store.Ready(ctx) }
+
+// Close closes the database.
+func (s *Service) Close() error { return s.store.Close() }
