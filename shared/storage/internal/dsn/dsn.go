@@ -19,12 +19,15 @@ type DSN struct {
 	URL     string // as given, password included; Postgres only
 }
 
-const forms = "use sqlite://./data/<name>.db, sqlite:///absolute/path.db or postgres://user:password@host:5432/database"
+const forms = "use a path that ends in .db, sqlite://./data/<name>.db, sqlite:///absolute/path.db or postgres://user:password@host:5432/database"
 
 // Parse takes a data source name apart.
 func Parse(text string) (DSN, error) {
 	scheme, rest, found := strings.Cut(text, "://")
-	if !found {
+	switch {
+	case !found && strings.HasSuffix(text, ".db"):
+		return parseSQLite(text) // a plain path, as older deployments have it
+	case !found:
 		return DSN{}, errors.New("database URL has no scheme; " + forms)
 	}
 	switch scheme {
