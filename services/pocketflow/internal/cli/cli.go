@@ -18,7 +18,7 @@ import (
 
 // grammar is the command line. The fields' tags are its documentation.
 type grammar struct {
-	Server string      `help:"Base URL of the server." default:"http://127.0.0.1:8070" env:"POCKETFLOW_SERVER,SCHEDULER_BASE" placeholder:"URL"`
+	Server string      `help:"Base URL of the server." default:"http://127.0.0.1:8070" env:"POCKETFLOW_SERVER,SCHEDULER_BASE"`
 	Output term.Format `short:"o" help:"Form of the result: table or json." default:"table" enum:"table,json" env:"POCKETFLOW_OUTPUT"`
 
 	Serve   serveCmd   `cmd:"" help:"Serve: all services in this process, on SQLite unless told otherwise."`

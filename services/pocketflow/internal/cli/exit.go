@@ -70,6 +70,8 @@ func exitOf(err error) Exit {
 		return ExitNotFound
 	case errs.CodeOf(err) == errs.Unavailable:
 		return ExitUnreachable
+	case errs.CodeOf(err) == errs.InvalidArgument: // the server found what was typed wrong
+		return ExitUsage
 	default:
 		return ExitFailed
 	}
@@ -97,7 +99,7 @@ func report(w io.Writer, err error) {
 func because(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {
-		return ": " + op.Err.Error()
+		return fmt.Sprintf(": %v. Is it running? (pocketflow serve; --server names another)", op.Err)
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import (
 )
 
 type migrateCmd struct {
+	databases
 	Up     migrateUpCmd     `cmd:"" help:"Apply every migration that a database has not seen."`
 	Down   migrateDownCmd   `cmd:"" help:"Take the last migration back, and the data in what it made with it."`
 	Status migrateStatusCmd `cmd:"" help:"Tell where the databases stand."`
@@ -22,7 +23,7 @@ type migrateCmd struct {
 // server has them.
 type databases struct {
 	Service     string `help:"Only this service: registry, catalog, scheduler or queue." enum:",registry,catalog,scheduler,queue" default:"" placeholder:"NAME"`
-	Data        string `help:"Directory of the SQLite databases." default:"./data" env:"POCKETFLOW_DATA" placeholder:"DIR"`
+	Data        string `help:"Directory of the SQLite databases." default:"./data" env:"POCKETFLOW_DATA"`
 	RegistryDB  string `name:"registry-db" help:"Database of the registry." env:"REGISTRY_DB" placeholder:"URL"`
 	CatalogDB   string `name:"catalog-db" help:"Database of the flow catalog." env:"CATALOG_DB" placeholder:"URL"`
 	SchedulerDB string `name:"scheduler-db" help:"Database of the scheduler." env:"SCHEDULER_DB" placeholder:"URL"`
@@ -126,18 +127,20 @@ func withoutPassword(dsn string) string {
 	return u.Redacted()
 }
 
-type migrateUpCmd struct{ databases }
+type migrateUpCmd struct{}
 
-func (c migrateUpCmd) Run(ctx context.Context, s *session) error { return c.each(ctx, s, migrate.Up) }
-
-type migrateDownCmd struct{ databases }
-
-func (c migrateDownCmd) Run(ctx context.Context, s *session) error {
-	return c.each(ctx, s, migrate.Down)
+func (migrateUpCmd) Run(ctx context.Context, s *session, all *migrateCmd) error {
+	return all.each(ctx, s, migrate.Up)
 }
 
-type migrateStatusCmd struct{ databases }
+type migrateDownCmd struct{}
 
-func (c migrateStatusCmd) Run(ctx context.Context, s *session) error {
-	return c.each(ctx, s, migrate.Read)
+func (migrateDownCmd) Run(ctx context.Context, s *session, all *migrateCmd) error {
+	return all.each(ctx, s, migrate.Down)
+}
+
+type migrateStatusCmd struct{}
+
+func (migrateStatusCmd) Run(ctx context.Context, s *session, all *migrateCmd) error {
+	return all.each(ctx, s, migrate.Read)
 }

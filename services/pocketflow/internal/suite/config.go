@@ -22,7 +22,7 @@ import (
 // alone.
 type Config struct {
 	Addr string `help:"Address to listen at." default:"127.0.0.1:8070" env:"POCKETFLOW_ADDR,GATEWAY_ADDR"`
-	Data string `help:"Directory of the SQLite databases; those given as a URL lie elsewhere." default:"./data" env:"POCKETFLOW_DATA" placeholder:"DIR"`
+	Data string `help:"Directory of the SQLite databases; those given as a URL lie elsewhere." default:"./data" env:"POCKETFLOW_DATA"`
 
 	Registry  registry.Config     `embed:"" prefix:"registry-" group:"registry"`
 	Catalog   catalog.Config      `embed:"" prefix:"catalog-" group:"catalog"`
@@ -55,8 +55,7 @@ func adjust(flag *kong.Flag) {
 	case setting == "addr" || strings.HasSuffix(setting, "-url"):
 		flag.Hidden = true
 	case setting == "db":
-		flag.Default, flag.HasDefault = "", false
-		flag.Help = strings.TrimSuffix(flag.Help, ".") + ". Default: " + service + ".db in the data directory."
+		flag.Default = inData(service)
 	}
 }
 
@@ -65,7 +64,7 @@ func adjust(flag *kong.Flag) {
 func (c *Config) Locate() []string {
 	var local []string
 	for _, db := range c.databases() {
-		if *db.dsn == "" {
+		if *db.dsn == inData(db.service) {
 			*db.dsn = InDirectory(c.Data, db.service)
 			local = append(local, db.service)
 		}
@@ -86,6 +85,10 @@ func (c *Config) databases() []database {
 		{migrations.Queue, &c.Queue.DB},
 	}
 }
+
+// inData is the value of a database setting that was not set: it reads as what
+// it means, and the services' own checks see that there is a setting.
+func inData(service string) string { return "<data>/" + service + ".db" }
 
 // InDirectory is the data source name of a service's database in the data
 // directory.

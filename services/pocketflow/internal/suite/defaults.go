@@ -20,7 +20,7 @@ func Throwaway(dir string) (Config, error) {
 	}
 	cfg.Data = dir
 	for _, db := range cfg.databases() {
-		*db.dsn = ""
+		*db.dsn = inData(db.service)
 	}
 	cfg.Registry.AutoMigrate, cfg.Catalog.AutoMigrate = true, true
 	cfg.Scheduler.AutoMigrate, cfg.Queue.AutoMigrate = true, true

@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/suite"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o600))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got, "run the test with -update when this is meant")
+}
+
+type outcome struct {
+	exit     Exit
+	out, err string
+}
+
+func run(t *testing.T, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	exit := Main(t.Context(), args, Streams{Out: &out, Err: &errs})
+	return outcome{exit: exit, out: out.String(), err: errs.String()}
+}
+
+// serve runs a suite and returns a caller of commands against it.
+func serve(t *testing.T) func(args ...string) outcome {
+	t.Helper()
+	cfg, err := suite.Throwaway(t.TempDir())
+	require.NoError(t, err)
+	services, err := suite.New(t.Context(), cfg, suite.Deps{Log: zap.NewNop(), HTTP: httpx.NewHTTPClient()})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- services.Run(ctx) }()
+	server := httptest.NewServer(services.Handler())
+	t.Cleanup(func() {
+		stop()
+		server.Close()
+		require.NoError(t, <-done)
+		require.NoError(t, services.Close())
+	})
+	return func(args ...string) outcome { return run(t, append(args, "--server", server.URL)...) }
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+const echoFlow = `
+start: echo
+nodes:
+  echo: {kind: executor, exec_type: local_func, func: echo, prep: {input_key: $params.say}, post: {output_key: said}}
+`
+
+func TestHelp_TellsCommandsAndExitCodes(t *testing.T) {
+	t.Parallel()
+	got := run(t, "--help")
+	require.Equal(t, ExitOK, got.exit)
+	golden(t, "help", got.out)
+	got = run(t, "task", "start", "--help")
+	require.Equal(t, ExitOK, got.exit)
+	golden(t, "help_task_start", got.out)
+}
+
+func TestUsage_IsExit2AndOneClearLine(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{}, {"--nope"}, {"task"}, {"task", "start"}, {"serve", "--nope"}, {"worker", "list", "--output", "xml"},
+		{"worker", "list", "--server", "localhost"}, {"task", "start", "f", "--params", "{"},
+		{"flow", "apply", "--name", "x", "-f", "a", "-f", "b"}, {"migrate", "up", "--service", "nope"},
+		{"serve", "--registry-ttl", "-1s"},
+	} {
+		got := run(t, args...)
+		require.Equal(t, ExitUsage, got.exit, "%v: %s", args, got.err)
+		require.True(t, strings.HasPrefix(got.err, "pocketflow: "), "%v: %s", args, got.err)
+		require.Empty(t, got.out, args)
+	}
+}
+
+func TestServer_ThatIsAwayIsExit6(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	got := run(t, "flow", "list", "--server", gone.URL)
+	require.Equal(t, ExitUnreachable, got.exit)
+	require.Contains(t, got.err, gone.URL+" cannot be reached: ")
+	require.Contains(t, got.err, "connection refused")
+}
+
+func TestFlowApply_PublishesOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	file := write(t, "say.yaml", echoFlow)
+
+	got := call("flow", "apply", "-f", file)
+	require.Equal(t, ExitOK, got.exit, got.err)
+	require.Regexp(t, `say +1 +created `, got.out)
+	got = call("flow", "apply", "-f", file)
+	require.Regexp(t, `say +1 +unchanged `, got.out)
+	got = call("flow", "apply", "--name", "say", "-f", write(t, "other.yaml", echoFlow+"timeout_ms: 5000\n"))
+	require.Regexp(t, `say +2 +published `, got.out)
+	// An older definition is a change again.
+	got = call("flow", "apply", "-f", file)
+	require.Regexp(t, `say +3 +published `, got.out)
+
+	got = call("flow", "get", "say")
+	require.Len(t, strings.Split(strings.TrimSpace(got.out), "\n"), 4, got.out)
+	got = call("flow", "get", "say", "--version", "2")
+	require.Contains(t, got.out, `"timeout_ms": 5000`)
+	require.Equal(t, ExitNotFound, call("flow", "get", "say", "--version", "9").exit)
+	require.Equal(t, ExitNotFound, call("flow", "get", "whisper").exit)
+}
+
+func TestFlowApply_ChecksAllFilesBeforePublishingAny(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	bad := write(t, "bad.json", `{"start": "x", "nodes": {"a": {"kind": "exec"}}}`)
+	got := call("flow", "apply", "-f", write(t, "say.yaml", echoFlow), "-f", bad)
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.err, bad+": 2 faults\n")
+	require.Contains(t, got.err, "  nodes.a.kind: unknown kind \"exec\" (unknown_kind)\n")
+	require.Contains(t, got.err, "  start: unknown node \"x\" (unknown_node)\n")
+	require.JSONEq(t, `{"data": [], "total": 0, "page": 1, "size": 20}`, call("flow", "list", "-o", "json").out)
+}
+
+func TestFlowValidate_NeedsNoServer(t *testing.T) {
+	t.Parallel()
+	good, bad := write(t, "good.yaml", echoFlow), write(t, "bad.yaml", "start: [")
+	got := run(t, "flow", "validate", "-f", good)
+	require.Equal(t, outcome{exit: ExitOK, out: good + ": valid\n"}, got)
+	got = run(t, "flow", "validate", "-f", good, "-f", bad, "-o", "json")
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.out, `"valid": true`)
+	require.Contains(t, got.out, `"code": "malformed"`)
+	got = run(t, "flow", "validate", "-f", "nowhere.yaml")
+	require.Equal(t, "pocketflow: nowhere.yaml: no such file or directory\n", got.err)
+}
+
+func TestTask_LifeThroughTheCommands(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	require.Equal(t, ExitOK, call("flow", "apply", "-f", write(t, "say.yaml", echoFlow)).exit)
+
+	got := call("task", "start", "say", "--wait", "--params", `{"say": "hi\u001b[2J"}`)
+	require.Equal(t, ExitOK, got.exit, got.err)
+	require.Regexp(t, `(?m)^Status +completed$`, got.out)
+	require.Contains(t, got.err, "say: completed\n")
+	require.NotContains(t, got.out, "\x1b")
+
+	got = call("task", "start", "say", "--params", "@"+write(t, "params.json", `{"say": 12345678901234567890}`), "--request-id", "once")
+	require.Equal(t, ExitOK, got.exit, got.err)
+	id := strings.TrimSpace(got.out)
+	again := call("task", "start", "say", "--params", `{"say":12345678901234567890}`, "--request-id", "once")
+	require.Equal(t, got, again, "the same request id is the same task")
+	require.Equal(t, ExitOK, call("task", "watch", id).exit)
+	require.Contains(t, call("task", "get", id).out, `{"said":12345678901234567890}`)
+	require.Regexp(t, `(?m)^echo +1 +ok `, call("task", "runs", id).out)
+	require.Contains(t, call("task", "list", "--flow", "say", "--status", "completed").out, id)
+
+	got = call("task", "signal", id, "key", "1")
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.err, "has ended")
+	require.Equal(t, ExitNotFound, call("task", "get", "task-none").exit)
+	got = call("task", "list", "--status", "nope", "--page-size", "5000")
+	require.Equal(t, ExitUsage, got.exit)
+	require.Contains(t, got.err, "pocketflow: 2 faults (invalid_argument)\n  page_size: ")
+}
+
+func TestTask_EndIsTheExitCode(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	failing := strings.Replace(echoFlow, "func: echo", "func: mul", 1)
+	stuck := strings.Replace(failing, "kind: executor", "kind: executor, max_retries: 1, wait_ms: 3600000", 1)
+	require.Equal(t, ExitOK, call("flow", "apply", "-f", write(t, "failing.yaml", failing), "-f", write(t, "stuck.yaml", stuck)).exit)
+
+	got := call("task", "start", "failing", "--wait")
+	require.Equal(t, ExitTaskFailed, got.exit)
+	require.Contains(t, got.err, "failed at node echo: mul takes")
+
+	id := strings.TrimSpace(call("task", "start", "stuck").out)
+	require.Equal(t, ExitOK, call("task", "cancel", id).exit)
+	got = call("task", "watch", id)
+	require.Equal(t, ExitTaskCanceled, got.exit)
+	require.Contains(t, got.err, "task "+id+" canceled\n")
+}
+
+func TestDemo_RunsAndVerifiesItself(t *testing.T) {
+	t.Parallel()
+	got := run(t, "demo")
+	require.Equal(t, ExitOK, got.exit, got.err)
+	require.Contains(t, got.out, "All 7 tasks ended as expected")
+	require.Contains(t, got.out, `{"result":"HELLO"}`)
+	require.Contains(t, got.out, `{"result":"hello"}`)
+}
+
+func TestMigrate_GoesUpAndDownAndTells(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, step := range []struct {
+		args    []string
+		version string
+	}{
+		{[]string{"status"}, "0 +1 +older"}, {[]string{"up"}, "1 +1 +current"}, {[]string{"status"}, "1 +1 +current"},
+		{[]string{"down", "--service", "queue"}, "0 +1 +older"}, {[]string{"up", "--service", "queue"}, "1 +1 +current"},
+	} {
+		got := run(t, append([]string{"migrate", "--data", dir}, step.args...)...)
+		require.Equal(t, ExitOK, got.exit, got.err)
+		require.Regexp(t, `(?m)^queue +`+step.version+` +sqlite://`, got.out, step.args)
+	}
+	got := run(t, "migrate", "up", "--catalog-db", "postgres://u:hunter2@127.0.0.1:1/x", "--service", "catalog")
+	require.Equal(t, ExitFailed, got.exit)
+	require.NotContains(t, got.err, "hunter2")
+}
+
+func TestConfig_HidesPasswordsAndNamesSources(t *testing.T) {
+	t.Parallel()
+	got := run(t, "config", "--catalog-db", "postgres://u:hunter2@h/db?sslpassword=hunter3", "--data", "/srv/flow")
+	require.Equal(t, ExitOK, got.exit, got.err)
+	require.NotContains(t, got.out, "hunter")
+	require.Regexp(t, `(?m)^catalog-db +postgres://u:xxxxx@h/db\?sslpassword=xxxxx +flag `, got.out)
+	require.Regexp(t, `(?m)^queue-db +sqlite:///srv/flow/queue.db +data directory +QUEUE_DB$`, got.out)
+	require.Regexp(t, `(?m)^registry-ttl +15s +default +REGISTRY_TTL$`, got.out)
+	require.NotContains(t, got.out, "-url", "how the services reach each other is not a setting here")
+}
+
+func TestServe_EndsWithOneLineWhenItCannot(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(nil)
+	defer server.Close()
+	taken := server.Listener.Addr().String()
+	got := run(t, "serve", "--log-level", "error", "--addr", taken, "--data", t.TempDir())
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.err, taken+": bind: address already in use")
+	require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
+}
+
+func TestVersion_InBothForms(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "pocketflow dev\n", run(t, "version").out)
+	require.JSONEq(t, `{"version": "dev"}`, run(t, "version", "-o", "json").out)
+}
