@@ -52,9 +52,7 @@ type Process struct {
 // /readyz, for images without a shell) and version. build gets the settings
 // and the logger; it must start nothing.
 func Main[C Config](name, about string, cfg C, build func(context.Context, C, *zap.Logger) (Service, error)) int {
-	cli := &commands[C]{}
-	cli.Serve.Config = cfg
-	cli.Healthcheck.Config = cfg
+	cli := newCommands(cfg)
 	parser, err := kong.New(cli, kong.Name(name), kong.Description(about), kong.UsageOnError())
 	if err != nil {
 		return fail(name, exitUsage, err)
@@ -79,16 +77,24 @@ func Main[C Config](name, about string, cfg C, build func(context.Context, C, *z
 }
 
 // commands is a service's command line. Both commands share one Config value,
-// of which kong fills the chosen command's flags.
-type commands[C Config] struct {
+// of which kong fills the chosen command's flags. The fields are interfaces
+// because kong puts a new struct in the place of an embedded pointer.
+type commands struct {
 	Serve struct {
-		Config  C       `embed:""`
+		Config  Config  `embed:""`
 		Process Process `embed:""`
 	} `cmd:"" default:"withargs" help:"Serve until SIGINT or SIGTERM (the default)."`
 	Healthcheck struct {
-		Config C `embed:""`
+		Config Config `embed:""`
 	} `cmd:"" help:"Ask the running instance whether it is ready; exit 0 when it is."`
 	Version struct{} `cmd:"" help:"Print the version."`
+}
+
+func newCommands(cfg Config) *commands {
+	cli := &commands{}
+	cli.Serve.Config = cfg
+	cli.Healthcheck.Config = cfg
+	return cli
 }
 
 func fail(name string, code int, err error) int {
