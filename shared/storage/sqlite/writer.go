@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,9 @@ const (
 	// maxWrites is how many writes share a commit. Past a few hundred the disk
 	// flush is no longer what costs, and the first one waits for the last.
 	maxWrites = 256
+	// maxYields is how often the writer lets others run before it takes the
+	// queue for empty. One pass is not enough when they are on other processors.
+	maxYields = 8
 )
 
 // A write is in one of these states: its caller may withdraw it until the
@@ -43,6 +47,7 @@ type writer struct {
 	deliver    func(hints []string)
 
 	queue   chan *write
+	last    int           // size of the group before; only the loop uses it
 	stop    chan struct{} // closed: take what is queued, then end
 	ended   chan struct{}
 	mu      sync.RWMutex // guards the closing of stop against sends to queue
@@ -152,6 +157,7 @@ func (w *writer) commit(first *write) {
 // has a savepoint, so that one that fails takes back its own changes only.
 // The error is for the group as a whole.
 func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write) (group []*write, err error) {
+	defer func() { w.last = len(group) }()
 	for item := first; item != nil; item = w.next(len(group)) {
 		if !item.state.CompareAndSwap(writeWaiting, writeTaken) {
 			continue
@@ -171,15 +177,25 @@ func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write) (g
 
 // next is the write at the head of the queue; nil when none waits or the group
 // is full.
+//
+// The callers of the group before have just been woken and are about to write
+// again: while this group is the smaller one, they are let run first. Without
+// that, groups come out half as large. It waits for no time, so a lone writer
+// loses nothing.
 func (w *writer) next(size int) *write {
 	if size >= maxWrites {
 		return nil
 	}
-	select {
-	case item := <-w.queue:
-		return item
-	default:
-		return nil
+	for yields := 0; ; yields++ {
+		select {
+		case item := <-w.queue:
+			return item
+		default:
+		}
+		if size >= w.last || yields == maxYields {
+			return nil
+		}
+		runtime.Gosched()
 	}
 }
 

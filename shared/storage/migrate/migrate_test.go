@@ -1,0 +1,47 @@
+package migrate_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
+)
+
+func TestMigrate_GoesUpAndDownAgain(t *testing.T) {
+	t.Parallel()
+	for _, service := range migrations.Services {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			target := migrate.Target{Service: service, DSN: "sqlite://" + filepath.Join(t.TempDir(), service+".db")}
+			binary, err := migrations.Version(service, migrations.SQLite)
+			require.NoError(t, err)
+
+			status, err := migrate.Read(t.Context(), target)
+			require.NoError(t, err)
+			require.Equal(t, migrate.Status{Database: 0, Binary: binary}, status)
+			for range 2 { // the second time there is nothing to do
+				status, err = migrate.Up(t.Context(), target)
+				require.NoError(t, err)
+				require.Equal(t, migrate.Status{Database: binary, Binary: binary}, status)
+			}
+			status, err = migrate.Down(t.Context(), target)
+			require.NoError(t, err)
+			require.Equal(t, binary-1, status.Database)
+			status, err = migrate.DownTo(t.Context(), target, 0)
+			require.NoError(t, err)
+			require.Zero(t, status.Database)
+			status, err = migrate.Up(t.Context(), target)
+			require.NoError(t, err)
+			require.Equal(t, binary, status.Database)
+		})
+	}
+}
+
+func TestMigrate_NamesTheServiceItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	_, err := migrate.Up(t.Context(), migrate.Target{Service: "nobody", DSN: "sqlite://" + filepath.Join(t.TempDir(), "a.db")})
+	require.ErrorContains(t, err, "nobody")
+}
