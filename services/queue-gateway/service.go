@@ -65,7 +65,10 @@ func (s *Service) Handler() http.Handler { return s.handler }
 // Run wakes polls, expires claims and delivers results until ctx ends; then
 // polls that wait are answered at once. What is not delivered is in the
 // database for the next start, or for another replica.
-func (s *Service) Run(ctx context.Context) error { return s.queue.Run(ctx) }
+func (s *Service) Run(ctx context.Context) error {
+	s.queue.Run(ctx)
+	return nil
+}
 
 // Ready is nil when the database can be used.
 func (s *Service) Ready(ctx context.Context) error { return s.store.Ready(ctx) }

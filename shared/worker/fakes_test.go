@@ -98,13 +98,13 @@ func (f *fakeRegistry) await(t *testing.T, what string, holds func(*fakeRegistry
 	}
 }
 
-// awaitWorker waits for a registration and returns it.
-func (f *fakeRegistry) awaitWorker(t *testing.T, id string) registryapi.RegisterRequest {
+// awaitWorker waits for the registration of w1 and returns it.
+func (f *fakeRegistry) awaitWorker(t *testing.T) registryapi.RegisterRequest {
 	t.Helper()
 	var got registryapi.RegisterRequest
-	f.await(t, id+" registers", func(f *fakeRegistry) bool {
+	f.await(t, "w1 registers", func(f *fakeRegistry) bool {
 		var ok bool
-		got, ok = f.workers[id]
+		got, ok = f.workers["w1"]
 		return ok
 	})
 	return got

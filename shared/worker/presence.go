@@ -27,6 +27,14 @@ const (
 	missedBeats = 3
 )
 
+// standing is what the worker believes that the registry thinks of it.
+type standing string
+
+const (
+	online  standing = "online"
+	offline standing = "offline"
+)
+
 // presence keeps the worker known to the registry.
 type presence struct {
 	client  *registryapi.Client
@@ -36,12 +44,12 @@ type presence struct {
 	log     *zap.Logger
 
 	mu     sync.Mutex
-	online bool
-	change chan struct{} // closed when online changes
+	now    standing
+	change chan struct{} // closed when now changes
 }
 
 func newPresence(client *registryapi.Client, every time.Duration, load func() int, log *zap.Logger) *presence {
-	return &presence{client: client, every: every, load: load, log: log, change: make(chan struct{})}
+	return &presence{client: client, every: every, load: load, log: log, now: offline, change: make(chan struct{})}
 }
 
 // keep registers, heartbeats and registers again when the registry has
@@ -53,7 +61,11 @@ func (p *presence) keep(ctx context.Context) error {
 	var known, away bool
 	var heard time.Time
 	for {
-		err := p.call(ctx, known)
+		call := p.register
+		if known {
+			call = p.heartbeat
+		}
+		err := p.bounded(ctx, call)
 		wait := p.every
 		switch {
 		case ctx.Err() != nil:
@@ -63,7 +75,7 @@ func (p *presence) keep(ctx context.Context) error {
 				p.log.Info("registered", zap.String("worker_id", p.request.ID), zap.String("url", p.request.URL))
 			}
 			known, away, heard = true, false, time.Now()
-			p.set(true)
+			p.set(online)
 			retry.reset()
 		case known && errs.CodeOf(err) == errs.NotFound:
 			known = false
@@ -76,7 +88,7 @@ func (p *presence) keep(ctx context.Context) error {
 			}
 			away = true
 			if time.Since(heard) > missedBeats*p.every {
-				p.set(false)
+				p.set(offline)
 			}
 			wait = retry.next()
 		}
@@ -86,19 +98,24 @@ func (p *presence) keep(ctx context.Context) error {
 	}
 }
 
-func (p *presence) call(ctx context.Context, known bool) error {
+func (p *presence) bounded(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registryCall)
 	defer cancel()
-	if known {
-		return p.client.Heartbeat(ctx, registryapi.HeartbeatRequest{ID: p.request.ID, URL: p.request.URL, Load: p.load()})
-	}
+	return call(ctx)
+}
+
+func (p *presence) register(ctx context.Context) error {
 	req := p.request
 	req.Load = p.load()
 	return p.client.Register(ctx, req)
 }
 
+func (p *presence) heartbeat(ctx context.Context) error {
+	return p.client.Heartbeat(ctx, registryapi.HeartbeatRequest{ID: p.request.ID, URL: p.request.URL, Load: p.load()})
+}
+
 func (p *presence) leave(ctx context.Context) {
-	p.set(false)
+	p.set(offline)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	if err := p.client.Deregister(ctx, p.request.ID); err != nil {
@@ -106,28 +123,30 @@ func (p *presence) leave(ctx context.Context) {
 	}
 }
 
-func (p *presence) set(online bool) {
+func (p *presence) set(s standing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.online != online {
-		p.online = online
+	if p.now != s {
+		p.now = s
 		close(p.change)
 		p.change = make(chan struct{})
 	}
 }
 
-func (p *presence) state() (online bool, change <-chan struct{}) {
+// standing is how the worker stands, and a channel that closes when that
+// changes.
+func (p *presence) standing() (now standing, change <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.online, p.change
+	return p.now, p.change
 }
 
 // awaitOnline returns once the registry knows the worker; false when ctx ended
 // first.
 func (p *presence) awaitOnline(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		online, change := p.state()
-		if online {
+		now, change := p.standing()
+		if now == online {
 			return true
 		}
 		select {

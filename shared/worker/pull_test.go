@@ -94,7 +94,7 @@ func TestPull_RegistersFetchesAndAnswers(t *testing.T) {
 	t.Parallel()
 	registry, queue := newRegistry(t), newQueue(t)
 	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": echo}))
-	reg := registry.awaitWorker(t, "w1")
+	reg := registry.awaitWorker(t)
 	require.Equal(t, "async", reg.Type)
 	require.Equal(t, "queue", reg.URL)
 	require.Equal(t, queueapi.PollRequest{WorkerID: "w1", Services: []string{"echo"}, MaxJobs: 4, WaitMS: 20, VisibilityMS: 60_000}, <-queue.polled)
@@ -178,7 +178,7 @@ func TestPull_TakesNoWorkWhileTheRegistryIsAway(t *testing.T) {
 		return rec.Code
 	}
 	run(t, w)
-	registry.awaitWorker(t, "w1")
+	registry.awaitWorker(t)
 	<-queue.polled
 	require.Equal(t, http.StatusOK, ready())
 

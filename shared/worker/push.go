@@ -24,7 +24,7 @@ func (w *Worker) Handler() http.Handler {
 		_ = httpx.WriteJSON(rw, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, r *http.Request) {
-		if online, _ := w.presence.state(); !online {
+		if now, _ := w.presence.standing(); now != online {
 			httpx.WriteProblem(rw, r, errs.New(errs.Unavailable, "not registered"))
 			return
 		}

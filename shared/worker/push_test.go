@@ -221,7 +221,7 @@ func TestRun_RegistersAndHeartbeatsWithItsLoad(t *testing.T) {
 	cfg.Labels = map[string]string{"zone": "a"}
 	run(t, newWorker(t, cfg, services{"slow": g.handle, "echo": echo}))
 
-	reg := registry.awaitWorker(t, "w1")
+	reg := registry.awaitWorker(t)
 	require.Equal(t, []string{"echo", "slow"}, reg.Services)
 	require.Equal(t, "http", reg.Type)
 	require.Equal(t, map[string]string{"zone": "a"}, reg.Labels)
@@ -246,9 +246,9 @@ func TestRun_RegistersAgainWhenForgotten(t *testing.T) {
 	t.Parallel()
 	registry := newRegistry(t)
 	run(t, newWorker(t, pushConfig(registry), services{"echo": echo}))
-	registry.awaitWorker(t, "w1")
+	registry.awaitWorker(t)
 	registry.with(func(f *fakeRegistry) { clear(f.workers) })
-	registry.awaitWorker(t, "w1")
+	registry.awaitWorker(t)
 }
 
 func TestRun_WaitsForARegistryThatIsAway(t *testing.T) {
@@ -259,7 +259,7 @@ func TestRun_WaitsForARegistryThatIsAway(t *testing.T) {
 	tries := 0
 	registry.await(t, "three tries", func(*fakeRegistry) bool { tries++; return tries > 3 })
 	registry.with(func(f *fakeRegistry) { f.away = false })
-	registry.awaitWorker(t, "w1")
+	registry.awaitWorker(t)
 }
 
 func TestRun_EndsWhenTheRegistrationIsRefused(t *testing.T) {
@@ -275,7 +275,7 @@ func TestRun_DrainsAfterDeregistering(t *testing.T) {
 	registry := newRegistry(t)
 	g := newGate()
 	r := run(t, newWorker(t, pushConfig(registry), services{"slow": g.handle}))
-	reg := registry.awaitWorker(t, "w1")
+	reg := registry.awaitWorker(t)
 
 	done := make(chan reply, 1)
 	go func() {
@@ -297,7 +297,7 @@ func TestRun_CutsOffWorkPastTheDrainTime(t *testing.T) {
 	cfg := pushConfig(registry)
 	cfg.Drain = 20 * time.Millisecond
 	r := run(t, newWorker(t, cfg, services{"slow": g.handle}))
-	reg := registry.awaitWorker(t, "w1")
+	reg := registry.awaitWorker(t)
 	failed := make(chan error, 1)
 	go func() {
 		_, err := exec(t.Context(), reg.URL+"/exec/slow", "run-1", `{}`)

@@ -26,14 +26,14 @@ const (
 
 // deliver hands results to the scheduler: at once when there is one, and by
 // the floor's ticking those that another replica left behind.
-func (q *Queue) deliver(ctx context.Context) error {
+func (q *Queue) deliver(ctx context.Context) {
 	retry := newBackoff()
 	for ctx.Err() == nil {
 		until := storage.Now().Add(deliverHold)
 		results, err := q.store.ClaimResults(ctx, storage.Now(), until, deliverBatch)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil:
 			q.log.Warn("results_not_read", zap.Error(err))
 			pause(ctx, retry.next(), nil)
@@ -45,7 +45,6 @@ func (q *Queue) deliver(ctx context.Context) error {
 			q.deliverAll(ctx, results, until)
 		}
 	}
-	return nil
 }
 
 // parcel is what goes into one call.

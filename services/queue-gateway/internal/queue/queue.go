@@ -6,10 +6,10 @@ package queue
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -67,29 +67,28 @@ func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
 }
 
 // Run does the background work until ctx ends. It is called once.
-func (q *Queue) Run(ctx context.Context) error {
+func (q *Queue) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { close(q.stopping) })
 	defer stop()
-	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return q.listen(running) })
-	group.Go(func() error { return q.watch(running) })
-	group.Go(func() error { return q.deliver(running) })
-	return group.Wait()
+	var loops sync.WaitGroup
+	loops.Go(func() { q.listen(ctx) })
+	loops.Go(func() { q.watch(ctx) })
+	loops.Go(func() { q.deliver(ctx) })
+	loops.Wait()
 }
 
 // listen wakes polls on hints, and subscribes again when the subscription
 // breaks; until then the watch finds the jobs.
-func (q *Queue) listen(ctx context.Context) error {
+func (q *Queue) listen(ctx context.Context) {
 	retry := newBackoff()
-	for ctx.Err() == nil {
+	for {
 		err := q.store.Subscribe(ctx, func(hint storage.JobHint) { q.bell.ring(hint.Service) })
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		q.log.Warn("subscription_lost", zap.Error(err))
 		pause(ctx, retry.next(), nil)
 	}
-	return nil
 }
 
 // kick wakes a loop that has not been kicked since it last looked.

@@ -23,13 +23,13 @@ const expireBatch = 500
 // bell when delayed jobs become ready. It sleeps until the next such time, at
 // most for the floor, and then rings for every service that is waited for, so
 // a job whose hint was lost is found as well.
-func (q *Queue) watch(ctx context.Context) error {
+func (q *Queue) watch(ctx context.Context) {
 	retry := newBackoff()
 	for ctx.Err() == nil {
 		wait, err := q.expire(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil:
 			q.log.Warn("watch_failed", zap.Error(err))
 			wait = retry.next()
@@ -39,7 +39,6 @@ func (q *Queue) watch(ctx context.Context) error {
 		q.bell.ringAll()
 		pause(ctx, wait, q.changed)
 	}
-	return nil
 }
 
 // expire ends the claims that have timed out and returns how long the watch
