@@ -48,6 +48,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"ExtendClaims_TakesBackWhatNobodyTook":       extendReclaims,
 		"WithdrawJobs_Outcomes":                      withdrawOutcomes,
 		"WithdrawJobs_EndsTheClaim":                  withdrawEndsClaim,
+		"WithdrawJobs_RacesCompletion":               withdrawRacesCompletion,
 		"ExpireClaims_PendingThenDead":               expireToDead,
 		"ExpireClaims_EarliestFirstUpToLimit":        expireLimit,
 		"ExpireClaims_DeadIsForGood":                 expireDeadIsFinal,

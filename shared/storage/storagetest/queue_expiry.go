@@ -263,3 +263,49 @@ func resultsAck(t *testing.T, store storage.Queue) {
 	require.Empty(t, results(t, store))
 	require.Equal(t, storage.JobCompleted, getJob(t, store, job.ID).Status, "the job stays")
 }
+
+// Of an answer and a withdrawal at the same moment one comes first, and the
+// other hears of it.
+func withdrawRacesCompletion(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	const n = 60
+	put(t, store, jobsOf("transform", 0, n)...)
+	jobs := claim(t, store, claimAt(at(n), n, "transform"))
+	var batch []storage.JobCompletion
+	for _, job := range jobs {
+		batch = append(batch, completion(job))
+	}
+	var completed, withdrawn storage.Outcomes
+	var completeErr, withdrawErr error
+	var wg sync.WaitGroup
+	for i := range n { // one withdrawal each, while the answers go as a batch
+		wg.Go(func() {
+			outcomes, err := store.WithdrawJobs(ctx, []string{jobs[i].ID, jobs[(i+1)%n].ID}, at(n))
+			if err != nil || len(outcomes) != 2 {
+				t.Errorf("withdraw: %v, %v", outcomes, err)
+			}
+		})
+		if i == n/4 {
+			wg.Go(func() { completed, completeErr = store.CompleteJobs(ctx, batch) })
+		}
+	}
+	wg.Wait()
+	require.NoError(t, completeErr)
+	withdrawn, withdrawErr = store.WithdrawJobs(ctx, ids(jobs), at(n))
+	require.NoError(t, withdrawErr)
+
+	accepted := 0
+	for i, job := range jobs {
+		switch status := getJob(t, store, job.ID).Status; {
+		case completed[i] == nil:
+			accepted++
+			require.Equal(t, storage.JobCompleted, status)
+			require.ErrorIs(t, withdrawn[i], storage.ErrEnded)
+		default:
+			require.ErrorIs(t, completed[i], storage.ErrEnded)
+			require.Equal(t, storage.JobWithdrawn, status)
+			require.NoError(t, withdrawn[i])
+		}
+	}
+	require.Len(t, results(t, store), accepted)
+}
