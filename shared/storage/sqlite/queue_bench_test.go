@@ -1,0 +1,22 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+	"github.com/pocketflowgo/pocketflow/shared/storage/storagetest"
+)
+
+func BenchmarkQueue(b *testing.B) {
+	storagetest.BenchmarkQueue(b, func(b *testing.B) storage.Queue {
+		source := "sqlite://" + filepath.Join(b.TempDir(), "queue.db")
+		queue, err := connect.Queue(b.Context(), source, connect.Options{Migration: connect.MigrateOnOpen})
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, queue.Close()) })
+		return queue
+	})
+}
