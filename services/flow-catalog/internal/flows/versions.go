@@ -45,7 +45,7 @@ func (f *Flows) Publish(ctx context.Context, p Publication) (Published, error) {
 	}
 	text, err := definition.JSON()
 	if err != nil {
-		return Published{}, err
+		return Published{}, errs.Wrap(err, errs.Internal, "the definition could not be written as JSON")
 	}
 	stored, err := f.store.CreateVersion(ctx, storage.FlowVersion{
 		ID:         ids.New(ids.Version),

@@ -171,6 +171,29 @@ func TestHeartbeats_AreWrittenInGroupsAndSurviveAFailedWrite(t *testing.T) {
 	})
 }
 
+func TestHeartbeats_OfManyWorkersDoNotWaitForTheInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &failing{Workers: openStore(t)}
+		var many []storage.Worker
+		for i := range 1000 {
+			w := worker(fmt.Sprint(i))
+			w.RegisteredAt, w.LastHeartbeat = storage.Now(), storage.Now()
+			many = append(many, w)
+		}
+		require.NoError(t, store.UpsertWorkers(t.Context(), many))
+		r, stop := replica(t, store)
+		for _, w := range many {
+			require.Zero(t, store.writes.Load())
+			require.NoError(t, r.Heartbeat(t.Context(), storage.Heartbeat{ID: w.ID, Load: 1}))
+		}
+		synctest.Wait() // no time passes
+		require.EqualValues(t, 1, store.writes.Load())
+		stop()
+		require.NoError(t, store.Close())
+	})
+}
+
 func TestRegister_DropsTheHeartbeatFromBefore(t *testing.T) {
 	t.Parallel()
 	store := openStore(t)
@@ -186,9 +209,42 @@ func TestRegister_DropsTheHeartbeatFromBefore(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
+// lingering is a store whose reads of all workers come back late: after the
+// next write, if there is one soon.
+type lingering struct {
+	storage.Workers
+	wrote chan struct{}
+}
+
+func (l *lingering) UpsertWorkers(ctx context.Context, workers []storage.Worker) error {
+	defer l.tell()
+	return l.Workers.UpsertWorkers(ctx, workers)
+}
+
+func (l *lingering) DeleteWorkers(ctx context.Context, ids []string) (storage.Outcomes, error) {
+	defer l.tell()
+	return l.Workers.DeleteWorkers(ctx, ids)
+}
+
+func (l *lingering) tell() {
+	select {
+	case l.wrote <- struct{}{}:
+	default:
+	}
+}
+
+func (l *lingering) ListWorkers(ctx context.Context, heardSince time.Time) ([]storage.Worker, error) {
+	rows, err := l.Workers.ListWorkers(ctx, heardSince)
+	select {
+	case <-l.wrote:
+	case <-time.After(2 * time.Millisecond):
+	}
+	return rows, err
+}
+
 func TestRefresh_NeverUndoesWritesThatRunBesideIt(t *testing.T) {
 	t.Parallel()
-	store := openStore(t)
+	store := &lingering{Workers: openStore(t), wrote: make(chan struct{})}
 	r := roster.New(store, roster.Config{Log: zaptest.NewLogger(t), TTL: time.Minute, Keep: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
