@@ -228,9 +228,11 @@ type TaskStep struct {
 
 // StepOutcome tells how a step went.
 type StepOutcome struct {
-	// Err is nil: committed; ErrLeaseLost: the epoch is not current, nothing
-	// was written; ErrInboxPending: the step was terminal while the inbox
-	// holds events after InboxDone, nothing was written: apply them first.
+	// Err is nil: committed; ErrLeaseLost: the epoch is not current or the
+	// lease was given back (by the same step, when this repeats one that
+	// released), nothing was written; ErrInboxPending: the step was terminal
+	// while the inbox holds events after InboxDone, nothing was written: apply
+	// them first.
 	Err error
 	// InboxPending: committed, and the inbox holds events after InboxDone.
 	InboxPending bool
@@ -370,7 +372,8 @@ type Tasks interface {
 	ExtendLeases(ctx context.Context, leases []LeaseRef, until time.Time) ([]ExtendOutcome, error)
 
 	// ReleaseLeases frees tasks without a step: they are runnable at the given
-	// time. Outcomes: nil, or ErrLeaseLost.
+	// time, or at once when their inbox holds events that are not applied.
+	// Outcomes: nil, or ErrLeaseLost.
 	ReleaseLeases(ctx context.Context, leases []LeaseRef, runnableAt time.Time) (Outcomes, error)
 
 	// ReleaseOwner frees every task that the owner holds and returns how many.

@@ -13,13 +13,10 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage/storagetest"
 )
 
-// urlVariable names a server whose database these benchmarks may empty.
-const urlVariable = "POCKETFLOW_TEST_POSTGRES_URL"
-
 func BenchmarkTasks(b *testing.B) {
-	url := os.Getenv(urlVariable)
+	url := os.Getenv("POCKETFLOW_TEST_POSTGRES_URL")
 	if url == "" {
-		b.Skip(urlVariable + " is not set")
+		b.Skip("POCKETFLOW_TEST_POSTGRES_URL is not set; it names a server whose database this may empty")
 	}
 	storagetest.BenchmarkTasks(b, func(b *testing.B) storage.Tasks {
 		_, err := migrate.DownTo(b.Context(), migrate.Target{Service: migrations.Scheduler, DSN: url}, 0)

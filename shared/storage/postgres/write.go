@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,17 +14,31 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
-// writeTries is how often a transaction that lost against another one is run.
-// Locks are taken in order, so even the second try is rare.
-const writeTries = 5
+// A transaction that lost against another one is run again, so many times in
+// all. Locks are taken in order, so even the second try is rare.
+const writeTries = 6
+
+// retryPause bounds the wait before the second try, which is random and doubles
+// from try to try. The one that won needs that time: a loser that comes back at
+// once takes its locks again before the winner has woken.
+const retryPause = 20 * time.Millisecond
 
 // Write implements sqlstore.Driver.
 func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlstore.Tx) error) error {
+	limit := retryPause
 	for try := 1; ; try++ {
 		err := d.writeOnce(ctx, closure)
 		if try == writeTries || !retryable(err) {
 			return err
 		}
+		pause := time.NewTimer(limit/2 + rand.N(limit/2))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+		limit *= 2
 	}
 }
 
