@@ -11,7 +11,7 @@ import (
 // Config are the catalog's settings.
 type Config struct {
 	Addr        string `help:"Address to listen at." default:"127.0.0.1:8072" env:"CATALOG_ADDR"`
-	DB          string `help:"Database: sqlite://path, postgres://… or the path of a SQLite file." default:"sqlite://./data/catalog.db" env:"CATALOG_DB"`
+	DB          string `help:"Database: sqlite://path, postgres://… or the path of a SQLite file (name.db)." default:"sqlite://./data/catalog.db" env:"CATALOG_DB"`
 	AutoMigrate bool   `help:"Bring the database's schema up to date at start." default:"true" negatable:"" env:"AUTO_MIGRATE"`
 
 	MaxDefinitionBytes int `help:"Most bytes of a definition." default:"1048576" env:"CATALOG_MAX_DEFINITION_BYTES"`

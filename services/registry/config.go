@@ -11,7 +11,7 @@ import (
 // Config are the registry's settings.
 type Config struct {
 	Addr        string `help:"Address to listen at." default:"127.0.0.1:8071" env:"REGISTRY_ADDR"`
-	DB          string `help:"Database: sqlite://path, postgres://… or the path of a SQLite file." default:"sqlite://./data/registry.db" env:"REGISTRY_DB"`
+	DB          string `help:"Database: sqlite://path, postgres://… or the path of a SQLite file (name.db)." default:"sqlite://./data/registry.db" env:"REGISTRY_DB"`
 	AutoMigrate bool   `help:"Bring the database's schema up to date at start." default:"true" negatable:"" env:"AUTO_MIGRATE"`
 
 	TTL  time.Duration `help:"A worker is online while its last heartbeat is younger than this. Replicas that share a database see each other's heartbeats up to two seconds late: keep it well above." default:"15s" env:"REGISTRY_TTL"`
