@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"go.uber.org/zap"
 )
@@ -19,8 +20,17 @@ type answer struct {
 
 func (a answer) failed() bool { return a.Error != "" }
 
+func (a answer) size() int { return len(a.Result) + len(a.Error) }
+
+// maxErrorText bounds an error's text, which is shown to people and stored
+// with the run.
+const maxErrorText = 16 << 10
+
 func failure(err error) answer {
 	a := answer{Result: json.RawMessage("null"), Error: err.Error()}
+	if len(a.Error) > maxErrorText {
+		a.Error = strings.ToValidUTF8(a.Error[:maxErrorText], "") + "…"
+	}
 	if a.Error == "" {
 		a.Error = fmt.Sprintf("%T without a text", err) // an empty text would read as success
 	}

@@ -46,7 +46,7 @@ type delivery struct {
 
 func newDeliveries() (*deliveries, error) {
 	d := &deliveries{running: map[string]*delivery{}}
-	recent, err := simplelru.NewLRU(rememberRuns, func(_ string, one *delivery) { d.bytes -= len(one.answer.Result) })
+	recent, err := simplelru.NewLRU(rememberRuns, func(_ string, one *delivery) { d.bytes -= one.answer.size() })
 	if err != nil {
 		return nil, fmt.Errorf("remember deliveries: %w", err)
 	}
@@ -125,7 +125,7 @@ func (d *deliveries) finish(runID string, one *delivery) {
 
 func (d *deliveries) remember(runID string, one *delivery) {
 	d.recent.Add(runID, one)
-	d.bytes += len(one.answer.Result)
+	d.bytes += one.answer.size()
 	for d.bytes > rememberBytes {
 		d.recent.RemoveOldest()
 	}

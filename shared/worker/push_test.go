@@ -65,6 +65,7 @@ func TestPush_AnswersCalls(t *testing.T) {
 		"panic": func(context.Context, worker.Job) (any, error) { panic("ouch") },
 		"chan":  func(context.Context, worker.Job) (any, error) { return make(chan int), nil },
 		"large": func(context.Context, worker.Job) (any, error) { return strings.Repeat("x", 8<<20), nil },
+		"wordy": func(context.Context, worker.Job) (any, error) { return nil, errors.New(strings.Repeat("x", 1<<20)) },
 		"mute":  func(context.Context, worker.Job) (any, error) { return nil, errors.New("") },
 		"typed": func(_ context.Context, job worker.Job) (any, error) {
 			var in struct{ N int }
@@ -82,6 +83,7 @@ func TestPush_AnswersCalls(t *testing.T) {
 		{"panic", `{}`, `{"result":null,"error":"panic: ouch"}`},
 		{"chan", `{}`, `{"result":null,"error":"encode the result: json: unsupported type: chan int","retryable":false}`},
 		{"large", `{}`, `{"result":null,"error":"the result is 8388610 bytes, at most 8323072 are taken","retryable":false}`},
+		{"wordy", `{}`, `{"result":null,"error":"` + strings.Repeat("x", 16<<10) + `…"}`},
 		{"mute", `{}`, `{"result":null,"error":"*errors.errorString without a text"}`},
 		{"typed", `{"input":7}`, `{"result":null,"error":"input: json: cannot unmarshal number into Go value of type struct { N int }","retryable":false}`},
 	} {

@@ -18,10 +18,11 @@ const (
 	deliverBatch = 200
 	deliverBytes = 1 << 20
 	// deliverCall bounds the time of one call.
-	deliverCall = 10 * time.Second
+	deliverCall = 4 * time.Second
 	// deliverHold is for how long claimed results are this replica's to
-	// deliver. It is what a crash in between delays them by.
-	deliverHold = 30 * time.Second
+	// deliver: longer than a call, or two replicas would deliver the same, and
+	// short, as it is what a crash in between delays them by.
+	deliverHold = 5 * time.Second
 )
 
 // deliver hands results to the scheduler: at once when there is one, and by
