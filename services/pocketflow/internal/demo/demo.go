@@ -11,6 +11,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // Result is how one scenario went.
@@ -124,13 +125,13 @@ func awaitWorkers(ctx context.Context, workers *registryapi.Client) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return errs.New(errs.NoWorker, "no worker that is online offers %q; start one with demo-worker", missing)
+			return errs.New(errs.NoWorker, "no http worker that is online offers %q; start one with demo-worker", missing)
 		}
 	}
 }
 
-// unoffered is the first service that no online worker offers; "" when none is
-// missing.
+// unoffered is the first service that no online worker of the pushed kind, which
+// the examples need, offers; "" when none is missing.
 func unoffered(ctx context.Context, workers *registryapi.Client) (string, error) {
 	all, err := workers.List(ctx, "")
 	if err != nil {
@@ -138,7 +139,7 @@ func unoffered(ctx context.Context, workers *registryapi.Client) (string, error)
 	}
 	for _, service := range services {
 		if !slices.ContainsFunc(all, func(w registryapi.Worker) bool {
-			return w.Status == "online" && slices.Contains(w.Services, service)
+			return w.Status == "online" && w.Type == string(storage.WorkerHTTP) && slices.Contains(w.Services, service)
 		}) {
 			return service, nil
 		}
