@@ -33,7 +33,7 @@ func (d *deliveries) mustDo(t *testing.T, runID string, execute func(context.Con
 	t.Helper()
 	a, err := d.do(t.Context(), runID, execute)
 	require.NoError(t, err)
-	return string(a.Result) + a.Error
+	return string(a.Result)
 }
 
 func TestDeliveries_RememberForAWhile(t *testing.T) {
@@ -41,9 +41,9 @@ func TestDeliveries_RememberForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, n := newTestDeliveries(t), 0
 		require.Equal(t, "1", d.mustDo(t, "run", counted(&n)))
-		time.Sleep(rememberFor - time.Second)
+		require.True(t, pause(t.Context(), rememberFor-time.Second))
 		require.Equal(t, "1", d.mustDo(t, "run", counted(&n)))
-		time.Sleep(time.Second)
+		require.True(t, pause(t.Context(), time.Second))
 		require.Equal(t, "2", d.mustDo(t, "run", counted(&n)))
 		require.Equal(t, "2", d.mustDo(t, "run", counted(&n)))
 		require.Equal(t, 1, d.bytes)
@@ -97,11 +97,14 @@ func TestDeliveries_FailureOfARunThatWasGivenUpIsNoAnswer(t *testing.T) {
 
 		// The second delivery comes while the first is still ending.
 		got := make(chan string, 1)
-		go func() { got <- d.mustDo(t, "run", counted(&n)) }()
+		go func() {
+			a, err := d.do(t.Context(), "run", counted(&n))
+			got <- string(a.Result) + fmt.Sprint(err)
+		}()
 		synctest.Wait()
 		require.Empty(t, got)
 		close(release)
-		require.Equal(t, "1", <-got)
+		require.Equal(t, "1<nil>", <-got)
 	})
 }
 
@@ -114,19 +117,19 @@ func TestDeliveries_GoOnWhileAnyCallerWaits(t *testing.T) {
 		go func() {
 			_, _ = d.do(ctx, "run", func(running context.Context) (answer, error) {
 				<-release
-				if running.Err() != nil {
-					return failure(running.Err()), nil
-				}
-				return answer{Result: json.RawMessage(`"kept"`)}, nil
+				return answer{Result: json.RawMessage(fmt.Sprintf("%t", running.Err() == nil))}, nil
 			})
 		}()
 		synctest.Wait()
 		got := make(chan string, 1)
-		go func() { got <- d.mustDo(t, "run", counted(&n)) }()
+		go func() {
+			a, err := d.do(t.Context(), "run", counted(&n))
+			got <- string(a.Result) + fmt.Sprint(err)
+		}()
 		synctest.Wait()
 		hangUp()
 		synctest.Wait()
 		close(release)
-		require.Equal(t, `"kept"`, <-got)
+		require.Equal(t, "true<nil>", <-got, "not given up")
 	})
 }

@@ -1,0 +1,91 @@
+package queuegateway_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+)
+
+func TestComplete_DeliversTheResultOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"))
+	job := f.claim(t, "upper")
+	answer := queueapi.CompleteRequest{
+		QueueID: job.ID, WorkerID: "w1", Token: job.Token, RunID: job.RunID, LogPath: "/var/log/x",
+		Result: json.RawMessage(`{"n": 12345678901234567890.10}`),
+	}
+	require.NoError(t, f.Complete(t.Context(), answer))
+	got := f.scheduler.next(t)
+	require.NotZero(t, got.FinishedAt)
+	got.FinishedAt = 0
+	require.Equal(t, schedulerapi.JobResult{
+		TaskID: "task-1", RunID: "run-1", Result: json.RawMessage(`{"n":12345678901234567890.10}`), WorkerID: "w1", LogPath: "/var/log/x",
+	}, got)
+
+	require.NoError(t, f.Complete(t.Context(), answer), "the same again is fine")
+	answer.Result = json.RawMessage(`{"n":12345678901234567890.10}`)
+	require.NoError(t, f.Complete(t.Context(), answer), "white space is no difference")
+	answer.Result = json.RawMessage(`{"n":2}`)
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), answer))
+
+	// A second message would arrive before this one.
+	f.put(t, newJob("2", "upper"))
+	second := f.claim(t, "upper")
+	require.NoError(t, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: second.ID, Token: second.Token, Error: "no luck", Retryable: new(bool)}))
+	got = f.scheduler.next(t)
+	require.Equal(t, "run-2", got.RunID)
+	require.Equal(t, "worker_error", got.ErrorCode)
+	require.Equal(t, "no luck", got.Error)
+	require.NotNil(t, got.Retryable)
+	require.False(t, *got.Retryable)
+}
+
+func TestComplete_TakesOldWorkersAtTheirWord(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"))
+	f.claim(t, "upper")
+	status, _ := f.post(t, "/api/queue/complete", `{"queue_id":"1","result":{"x":1},"error":null,"log_path":"","run_id":"run-1"}`)
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, f.scheduler.next(t).ErrorCode)
+}
+
+func TestComplete_SaysWhyAnAnswerHasNoEffect(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	requireCode(t, errs.NotFound, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "none"}))
+
+	f.put(t, newJob("1", "upper"), newJob("2", "lower"))
+	job := f.claim(t, "upper")
+	requireCode(t, errs.InvalidArgument, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "1", Token: job.Token, RunID: "run-2"}))
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "1", Token: "another"}))
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "1", WorkerID: "w2"}))
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "2"})) // nobody's claim
+	requireCode(t, errs.ClaimLost, f.Heartbeat(t.Context(), queueapi.HeartbeatRequest{QueueID: "1", Token: "another"}))
+	require.NoError(t, f.Heartbeat(t.Context(), queueapi.HeartbeatRequest{QueueID: "1", Token: job.Token}))
+
+	require.NoError(t, f.WithdrawJobs(t.Context(), []string{"1", "none"}))
+	require.NoError(t, f.WithdrawJobs(t.Context(), []string{"1"}))
+	requireCode(t, errs.TaskEnded, f.Complete(t.Context(), queueapi.CompleteRequest{QueueID: "1", Token: job.Token}))
+	requireCode(t, errs.TaskEnded, f.Heartbeat(t.Context(), queueapi.HeartbeatRequest{QueueID: "1", Token: job.Token}))
+	require.Empty(t, f.scheduler.received)
+}
+
+func TestComplete_RefusesWhatTheSchedulerCouldNotRead(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"))
+	job := f.claim(t, "upper")
+	// Within the body limit as sent, over it when encoded again.
+	status, body := f.post(t, "/queue/complete", `{"queue_id":"1","token":"`+job.Token+`","result":"`+strings.Repeat("<", 1<<20)+`"}`)
+	require.Equal(t, http.StatusRequestEntityTooLarge, status, body)
+	require.Contains(t, body, `"code":"body_too_large"`)
+}
