@@ -39,14 +39,20 @@ func front(t *testing.T, base string) string {
 	return server.URL
 }
 
-func do(t *testing.T, req *http.Request) (*http.Response, string) {
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func do(t *testing.T, req *http.Request) answer {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return resp, string(body)
+	return answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
 }
 
 func request(t *testing.T, method, target string, body io.Reader) *http.Request {
@@ -64,9 +70,9 @@ func TestForward_PassesPathQueryAndBodyOn(t *testing.T) {
 		_, _ = io.WriteString(w, r.URL.Path+"|"+r.URL.RawQuery+"|"+string(body))
 	})
 	// The semicolon makes the query malformed: that is for the service to say.
-	resp, body := do(t, request(t, http.MethodPost, base+"/api/flows?a=1;b=%zz", strings.NewReader("{}")))
-	require.Equal(t, http.StatusTeapot, resp.StatusCode)
-	require.Equal(t, "/flows|a=1;b=%zz|{}", body)
+	got := do(t, request(t, http.MethodPost, base+"/api/flows?a=1;b=%zz", strings.NewReader("{}")))
+	require.Equal(t, http.StatusTeapot, got.status)
+	require.Equal(t, "/flows|a=1;b=%zz|{}", got.body)
 }
 
 func TestForward_HandsOneRequestIDOn(t *testing.T) {
@@ -78,9 +84,9 @@ func TestForward_HandsOneRequestIDOn(t *testing.T) {
 	})
 	req := request(t, http.MethodGet, base+"/flows", http.NoBody)
 	req.Header.Set(httpx.HeaderRequestID, "abc")
-	resp, _ := do(t, req)
+	got := do(t, req)
 	require.Equal(t, "abc", <-seen)
-	require.Equal(t, []string{"abc"}, resp.Header.Values(httpx.HeaderRequestID))
+	require.Equal(t, []string{"abc"}, got.header.Values(httpx.HeaderRequestID))
 }
 
 func TestForward_ReplacesForwardedHeadersAndDropsHopHeaders(t *testing.T) {
@@ -92,9 +98,9 @@ func TestForward_ReplacesForwardedHeadersAndDropsHopHeaders(t *testing.T) {
 	req.Header.Set("Connection", "X-Secret")
 	req.Header.Set("X-Secret", "for this hop only")
 	do(t, req)
-	got := <-seen
-	require.Equal(t, "127.0.0.1", got.Get("X-Forwarded-For"))
-	require.Empty(t, got.Get("X-Secret"))
+	forwarded := <-seen
+	require.Equal(t, "127.0.0.1", forwarded.Get("X-Forwarded-For"))
+	require.Empty(t, forwarded.Get("X-Secret"))
 }
 
 func TestForward_StreamsEachWriteAtOnce(t *testing.T) {
@@ -136,20 +142,20 @@ func TestForward_DoesNotFollowRedirects(t *testing.T) {
 	base := setup(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
 	})
-	resp, _ := do(t, request(t, http.MethodGet, base+"/flows", http.NoBody))
-	require.Equal(t, http.StatusFound, resp.StatusCode)
+	got := do(t, request(t, http.MethodGet, base+"/flows", http.NoBody))
+	require.Equal(t, http.StatusFound, got.status)
 }
 
 func TestForward_NamesTheServiceThatIsAway(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	resp, body := do(t, request(t, http.MethodGet, front(t, gone.URL)+"/flows", http.NoBody))
-	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
-	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
-	require.Contains(t, body, `"code":"unavailable"`)
-	require.Contains(t, body, `"detail":"the flow-catalog cannot be reached"`)
-	require.NotContains(t, body, "127.0.0.1", "addresses of services are not for callers")
+	got := do(t, request(t, http.MethodGet, front(t, gone.URL)+"/flows", http.NoBody))
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
+	require.Contains(t, got.body, `"code":"unavailable"`)
+	require.Contains(t, got.body, `"detail":"the flow-catalog cannot be reached"`)
+	require.NotContains(t, got.body, "127.0.0.1", "addresses of services are not for callers")
 }
 
 func TestForward_RefusesBodiesOverTheLimit(t *testing.T) {
@@ -165,10 +171,10 @@ func TestForward_RefusesBodiesOverTheLimit(t *testing.T) {
 		// Hiding the length makes the client send chunks without announcing any.
 		"chunked": io.MultiReader(strings.NewReader(strings.Repeat("x", httpx.MaxBody+1))),
 	} {
-		resp, answer := do(t, request(t, http.MethodPost, base+"/flows", body))
-		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode, name)
-		require.Contains(t, answer, `"code":"body_too_large"`, name)
+		got := do(t, request(t, http.MethodPost, base+"/flows", body))
+		require.Equal(t, http.StatusRequestEntityTooLarge, got.status, name)
+		require.Contains(t, got.body, `"code":"body_too_large"`, name)
 	}
-	resp, _ := do(t, request(t, http.MethodPost, base+"/flows", strings.NewReader(strings.Repeat("x", httpx.MaxBody))))
-	require.Equal(t, http.StatusOK, resp.StatusCode, "the limit itself is allowed")
+	got := do(t, request(t, http.MethodPost, base+"/flows", strings.NewReader(strings.Repeat("x", httpx.MaxBody))))
+	require.Equal(t, http.StatusOK, got.status, "the limit itself is allowed")
 }

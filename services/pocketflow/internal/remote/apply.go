@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
@@ -63,7 +62,7 @@ func (s *Server) Apply(ctx context.Context, name string, def *flow.Definition) (
 	default:
 		return Applied{}, fmt.Errorf("find flow %s: %w", name, err)
 	}
-	version, err := s.Flows.CreateVersion(ctx, catalogapi.CreateVersionRequest{FlowID: done.FlowID, Definition: json.RawMessage(text)})
+	version, err := s.Flows.CreateVersion(ctx, catalogapi.CreateVersionRequest{FlowID: done.FlowID, Definition: text})
 	if err != nil {
 		return Applied{}, fmt.Errorf("publish flow %s: %w", name, err)
 	}

@@ -53,5 +53,5 @@ func TestWriteJSON_KeepsTextReadable(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.NoError(t, WriteJSON(&out, map[string]string{"expr": "a < b && c"}))
-	require.Equal(t, "{\n  \"expr\": \"a < b && c\"\n}\n", out.String())
+	require.Contains(t, out.String(), `"a < b && c"`)
 }
