@@ -98,10 +98,11 @@ func (c Config) validate() error {
 	if c.RegistryURL == "" {
 		fault("RegistryURL is required")
 	}
-	for name, d := range map[string]time.Duration{"Heartbeat": c.Heartbeat, "Drain": c.Drain, "PollWait": c.PollWait} {
-		if d < 0 {
-			fault("%s must not be negative", name)
-		}
+	if c.Heartbeat < 0 {
+		fault("Heartbeat must not be negative")
+	}
+	if c.Drain < 0 {
+		fault("Drain must not be negative")
 	}
 	if c.Addr != "" {
 		if _, _, err := net.SplitHostPort(c.Addr); err != nil {
@@ -129,8 +130,8 @@ func (c Config) validate() error {
 		if c.Visibility < time.Second {
 			fault("Visibility must be at least 1s")
 		}
-		if c.PollWait > time.Minute {
-			fault("PollWait must be at most 60s")
+		if c.PollWait < 0 || c.PollWait > time.Minute {
+			fault("PollWait must be from 0 to 60s")
 		}
 	default:
 		fault("Mode %q is not one of %v", c.Mode, Modes)
