@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -29,6 +30,8 @@ type grammar struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the databases' schemas forward or back, or tell where they stand."`
 	Config  configCmd  `cmd:"" help:"Print every setting of serve and where it comes from; passwords are hidden."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask the server whether it is ready; exit 0 when it is. For containers."`
 }
 
 // Streams are where a command writes.
@@ -52,7 +55,7 @@ func Main(ctx context.Context, args []string, streams Streams) Exit {
 		return ExitOK
 	}
 	if err != nil {
-		fmt.Fprintf(streams.Err, "pocketflow: %v\nRun \"pocketflow --help\" for what there is.\n", err)
+		fmt.Fprintf(streams.Err, "pocketflow: %s\nRun \"pocketflow --help\" for what there is.\n", oneLine(err))
 		return ExitUsage
 	}
 	s := &session{Streams: streams, server: g.Server, output: g.Output, http: httpx.NewHTTPClient(), parsed: parsed}
@@ -110,6 +113,22 @@ func (s *session) print(value any, table func(w io.Writer) error) error {
 		return usagef("unknown output %q", s.output)
 	}
 }
+
+type healthcheckCmd struct{}
+
+func (healthcheckCmd) Run(ctx context.Context, s *session) error {
+	client, err := httpx.NewClient(s.server, s.http)
+	if err != nil {
+		return usagef("--server: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	_, err = client.Do(ctx, httpx.Call{Method: http.MethodGet, Path: "/readyz"})
+	return err
+}
+
+// healthPatience is how long a server may take to say that it is well.
+const healthPatience = 5 * time.Second
 
 type versionCmd struct{}
 

@@ -3,7 +3,10 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -13,7 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/remote"
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/suite"
+	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
@@ -214,6 +219,49 @@ func TestDemo_RunsAndVerifiesItself(t *testing.T) {
 	require.Contains(t, got.out, "All 7 tasks ended as expected")
 	require.Contains(t, got.out, `{"result":"HELLO"}`)
 	require.Contains(t, got.out, `{"result":"hello"}`)
+}
+
+func TestDemo_TellsWhatIsWrongAndExits1(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"result": {"action": "goB"}}`)
+	}))
+	defer liar.Close()
+	srv, err := remote.Connect(serverOf(t, call), httpx.NewHTTPClient())
+	require.NoError(t, err)
+	require.NoError(t, srv.Workers.Register(t.Context(), registryapi.RegisterRequest{
+		ID: "liar", URL: liar.URL, Services: []string{"route", "transform", "sum"},
+	}))
+	require.Regexp(t, `liar +online +http +route,.* `+liar.URL, call("worker", "list").out)
+
+	got := call("demo")
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.out, `WRONG: shared.result is {"action":"goB"}, not "HELLO"`)
+	require.Contains(t, got.out, "WRONG: it went through [decide ok, B ok], not [decide ok, C ok]")
+	require.Contains(t, got.err, "of 7 tasks did not end as expected\n")
+}
+
+// serverOf is the address that calls go to.
+func serverOf(t *testing.T, call func(args ...string) outcome) string {
+	t.Helper()
+	var settings []setting
+	require.NoError(t, json.Unmarshal([]byte(call("config", "-o", "json").out), &settings))
+	require.Equal(t, "server", settings[0].Name)
+	return settings[0].Value
+}
+
+func TestHealthcheck_TellsReadiness(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	require.Equal(t, outcome{exit: ExitOK}, run(t, "healthcheck", "--server", server.URL))
+	server.Close()
+	require.Equal(t, ExitUnreachable, run(t, "healthcheck", "--server", server.URL).exit)
 }
 
 func TestMigrate_GoesUpAndDownAndTells(t *testing.T) {

@@ -82,8 +82,7 @@ func exitOf(err error) Exit {
 func report(w io.Writer, err error) {
 	var e *errs.Error
 	if !errors.As(err, &e) {
-		// Errors that were joined come one a line; scripts read the first.
-		fmt.Fprintln(w, "pocketflow: "+term.Printable(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		fmt.Fprintln(w, "pocketflow: "+oneLine(err))
 		return
 	}
 	if len(e.Faults) == 0 {
@@ -92,6 +91,12 @@ func report(w io.Writer, err error) {
 	}
 	fmt.Fprintf(w, "pocketflow: %s (%s)\n", countOf(len(e.Faults), "fault"), e.Code)
 	writeFaults(w, e.Faults)
+}
+
+// oneLine is an error's text on one line: errors that were joined come one a
+// line, and scripts read the first.
+func oneLine(err error) string {
+	return term.Printable(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // because adds what the system said when a server cannot be reached, without
