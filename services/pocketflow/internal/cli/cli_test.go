@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -23,6 +24,33 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestMain takes away what the environment would decide: the settings that the
+// flags read from it, and the width of help.
+func TestMain(m *testing.M) {
+	names := []string{"COLUMNS"}
+	parser, err := newParser(&grammar{}, Streams{Out: io.Discard, Err: io.Discard}, func(int) {})
+	if err != nil {
+		panic(err)
+	}
+	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if n, ok := node.(*kong.Node); ok {
+			for _, one := range n.Flags {
+				names = append(names, one.Envs...)
+			}
+		}
+		return next(nil)
+	})
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range names {
+		if err := os.Unsetenv(name); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
