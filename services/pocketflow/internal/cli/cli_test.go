@@ -80,7 +80,7 @@ func serve(t *testing.T) func(args ...string) outcome {
 	t.Helper()
 	cfg, err := suite.Throwaway(t.TempDir())
 	require.NoError(t, err)
-	services, err := suite.New(t.Context(), cfg, suite.Deps{Log: zap.NewNop(), HTTP: httpx.NewHTTPClient()})
+	services, err := suite.New(t.Context(), cfg, suite.Deps{Log: zap.NewNop()})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -75,7 +75,7 @@ func (s *session) withSuite(ctx context.Context, dir string, use func(context.Co
 	if err != nil {
 		return err
 	}
-	services, err := suite.New(ctx, cfg, suite.Deps{Log: log, HTTP: s.http})
+	services, err := suite.New(ctx, cfg, suite.Deps{Log: log})
 	if err != nil {
 		return err
 	}

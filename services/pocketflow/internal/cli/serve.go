@@ -24,7 +24,7 @@ func (c serveCmd) Run(ctx context.Context, s *session) error {
 	}
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
-	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log, HTTP: s.http})
+	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log})
 	if err != nil {
 		return err
 	}
@@ -32,8 +32,17 @@ func (c serveCmd) Run(ctx context.Context, s *session) error {
 		Name: "pocketflow", Addr: c.Addr, Service: services, Log: log, Drain: c.Drain,
 		Started: func(addr net.Addr) {
 			if term.IsTerminal(s.Out) {
-				fmt.Fprintf(s.Out, "PocketFlow is at http://%s (data in %s). Ctrl-C stops it.\n", addr, c.Data)
+				fmt.Fprintln(s.Out, c.greeting(addr))
 			}
 		},
 	})
+}
+
+// greeting is what a person at a terminal is told when the server is up.
+func (c serveCmd) greeting(addr net.Addr) string {
+	place := ""
+	if local := c.Locate(); len(local) > 0 { // c is a copy
+		place = " (data in " + c.Data + ")"
+	}
+	return fmt.Sprintf("PocketFlow is at http://%s%s. Ctrl-C stops it.", addr, place)
 }

@@ -29,7 +29,6 @@ type Suite struct {
 type part struct {
 	name string
 	app.Service
-	routes []httpx.Route
 }
 
 // The services' hosts on the in-process transport.
@@ -41,15 +40,11 @@ const (
 )
 
 // Deps are what the suite is handed.
-type Deps struct {
-	Log *zap.Logger
-	// HTTP reaches the workers. The services reach each other in-process.
-	HTTP *http.Client
-}
+type Deps struct{ Log *zap.Logger }
 
 // New makes all services and opens their databases. It starts nothing.
 func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
-	transport := inproc.NewTransport(deps.HTTP.Transport)
+	transport := inproc.NewTransport(httpx.NewHTTPClient().Transport)
 	hc := &http.Client{Transport: transport}
 	wire(&cfg)
 	if local := cfg.Locate(); len(local) > 0 {
@@ -60,21 +55,21 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
 	s := &Suite{}
 	for _, p := range []struct {
 		name, host string
-		build      func(*zap.Logger) (routed, error)
+		build      func(*zap.Logger) (app.Service, error)
 	}{
-		{"registry", registryHost, func(log *zap.Logger) (routed, error) {
+		{"registry", registryHost, func(log *zap.Logger) (app.Service, error) {
 			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log, HTTP: hc})
 		}},
-		{"flow-catalog", catalogHost, func(log *zap.Logger) (routed, error) {
+		{"flow-catalog", catalogHost, func(log *zap.Logger) (app.Service, error) {
 			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log, HTTP: hc})
 		}},
-		{"queue-gateway", queueHost, func(log *zap.Logger) (routed, error) {
+		{"queue-gateway", queueHost, func(log *zap.Logger) (app.Service, error) {
 			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc})
 		}},
-		{"scheduler", schedulerHost, func(log *zap.Logger) (routed, error) {
+		{"scheduler", schedulerHost, func(log *zap.Logger) (app.Service, error) {
 			return scheduler.New(ctx, cfg.Scheduler, scheduler.Deps{Log: log, HTTP: hc})
 		}},
-		{"gateway", "", func(log *zap.Logger) (routed, error) {
+		{"gateway", "", func(log *zap.Logger) (app.Service, error) {
 			return gateway.New(ctx, cfg.Gateway, gateway.Deps{Log: log, HTTP: hc})
 		}},
 	} {
@@ -82,19 +77,13 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", p.name, err), s.Close())
 		}
-		s.parts = append(s.parts, part{name: p.name, Service: service, routes: service.Routes()})
+		s.parts = append(s.parts, part{name: p.name, Service: service})
 		s.front = service.Handler() // the last one's: the gateway's
 		if p.host != "" {
 			transport.Handle(p.host, service.Handler())
 		}
 	}
 	return s, nil
-}
-
-// routed is a service that tells its routes, as all of them do.
-type routed interface {
-	app.Service
-	Routes() []httpx.Route
 }
 
 // wire makes the services call each other in-process, whatever the settings of
@@ -109,15 +98,6 @@ func wire(cfg *Config) {
 	cfg.Gateway.CatalogURL = scheme + catalogHost
 	cfg.Gateway.SchedulerURL = scheme + schedulerHost
 	cfg.Gateway.QueueURL = scheme + queueHost
-}
-
-// Routes lists every service's routes by the service's name.
-func (s *Suite) Routes() map[string][]httpx.Route {
-	all := make(map[string][]httpx.Route, len(s.parts))
-	for _, p := range s.parts {
-		all[p.name] = p.routes
-	}
-	return all
 }
 
 // Handler serves the documented routes.

@@ -25,7 +25,7 @@ func throwaway(t *testing.T) Config {
 
 func open(t *testing.T, cfg Config) (*Suite, error) {
 	t.Helper()
-	return New(t.Context(), cfg, Deps{Log: zap.NewNop(), HTTP: &http.Client{Transport: http.DefaultTransport}})
+	return New(t.Context(), cfg, Deps{Log: zap.NewNop()})
 }
 
 func TestSuite_ServesAllServicesThroughTheGateway(t *testing.T) {
