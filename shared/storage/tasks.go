@@ -86,7 +86,7 @@ type Task struct {
 
 	Seq       int64 // of the last event applied
 	InboxSeq  int64 // arrivals: events that came from outside, so far
-	InboxDone int64 // arrivals applied; equal to InboxSeq when the inbox is empty
+	InboxDone int64 // how many of them are applied; equal to InboxSeq when the inbox is empty
 
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
@@ -270,7 +270,8 @@ type InboxEvent struct {
 // AppendOutcome tells how an append went.
 type AppendOutcome struct {
 	// Err is nil: in the log; ErrNotFound: no such task; ErrEnded: the task is
-	// terminal and nothing was written.
+	// terminal or canceling, and nothing was written. A recorded cancel closes
+	// the inbox, so that no stream of events can keep it from taking effect.
 	Err error
 	// Duplicate: an event with that source id was in the log before (whatever
 	// the task's status is now); nothing was written.

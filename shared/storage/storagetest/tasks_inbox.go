@@ -19,7 +19,7 @@ var tasksInboxTests = []tasksTest{
 	{"Append_OfAKnownSourceIsADuplicate", appendDuplicate},
 	{"Append_ToAnEndedTaskIsRefused", appendToEnded},
 	{"Append_ToAnUnknownTaskIsNotFound", appendToUnknown},
-	{"Append_OfACancelSetsCanceling", appendCancel},
+	{"Append_OfACancelSetsCancelingAndClosesTheInbox", appendCancel},
 	{"Append_LeavesTheOthersOfABatchUntouched", appendPartlyFailing},
 	{"Inbox_EmptiesAsStepsApplyIt", inboxEmpties},
 	{"Subscribe_HearsOfNewsAndOnlyOfNews", hearsOfNews},
@@ -140,8 +140,11 @@ func appendCancel(t *testing.T, tasks storage.Tasks) {
 	for _, n := range []int{1, 2} {
 		require.Equal(t, storage.TaskCanceling, mustGet(t, tasks, n).Status)
 	}
-	mustAppend(t, tasks, signal(1, "s"))
-	require.Equal(t, storage.TaskCanceling, mustGet(t, tasks, 1).Status)
+	before := snapshot(t, tasks, 1)
+	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{signal(1, "s"), cancel(1, "c"), cancel(1, "again")})
+	require.NoError(t, err)
+	require.Equal(t, []storage.AppendOutcome{{Err: storage.ErrEnded}, {Duplicate: true}, {Err: storage.ErrEnded}}, outcomes)
+	require.Equal(t, before, snapshot(t, tasks, 1))
 }
 
 func appendPartlyFailing(t *testing.T, tasks storage.Tasks) {

@@ -121,7 +121,7 @@ func (m *tasksModel) append(r *rapid.T) {
 		want.Err = storage.ErrNotFound
 	case slices.ContainsFunc(task.events, func(e storage.TaskEvent) bool { return e.SourceID == event.SourceID }):
 		want = storage.AppendOutcome{Duplicate: true, Leased: task.held(now)}
-	case task.Status.Terminal():
+	case task.Status.Terminal() || task.Status == storage.TaskCanceling:
 		want.Err = storage.ErrEnded
 	default:
 		want.Leased = task.held(now)

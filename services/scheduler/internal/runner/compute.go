@@ -18,17 +18,21 @@ type computed struct {
 	record  storage.TaskStep
 	execute []engine.Execution // to carry out here, after the commit
 	ended   []string           // ids of runs whose execution here is over or to be aborted
+	endedBy int                // index of the input that made the state terminal, if it is
 }
 
 // compute applies events to the committed state and makes the transaction of
 // it. It changes nothing in the drive, so it can be done again.
-func (d *drive) compute(inputs []input) (*computed, error) {
+func (d *drive) compute(inputs []input, extent extent) (*computed, error) {
 	s := &computed{state: d.state}
 	s.record = storage.TaskStep{Lease: d.lease, At: d.r.Now(), Seq: d.seq, InboxDone: d.inboxDone}
 	var queued []engine.Execution
-	for _, in := range inputs {
+	for i, in := range inputs {
 		event := in.event
 		var effects engine.Effects
+		if !s.state.Status.Terminal() {
+			s.endedBy = i
+		}
 		s.state, effects = d.program.Step(s.state, event)
 
 		s.record.Seq++
@@ -37,7 +41,9 @@ func (d *drive) compute(inputs []input) (*computed, error) {
 			return nil, err
 		}
 		s.record.Events = append(s.record.Events, logged)
-		s.record.InboxDone = max(s.record.InboxDone, logged.Arrival)
+		if logged.Arrival > 0 {
+			s.record.InboxDone++
+		}
 		s.record.Started = append(s.record.Started, effects.Started...)
 		s.record.Finished = append(s.record.Finished, effects.Finished...)
 
@@ -69,7 +75,7 @@ func (d *drive) compute(inputs []input) (*computed, error) {
 		}
 		s.record.Outbox = append(s.record.Outbox, message)
 	}
-	return s, d.finishRecord(s)
+	return s, d.finishRecord(s, extent)
 }
 
 // logEntry is the event as the log keeps it.
@@ -93,7 +99,7 @@ func (d *drive) logEntry(in input, seq int64) (storage.TaskEvent, error) {
 }
 
 // finishRecord fills in the task's row and decides whether the task is let go.
-func (d *drive) finishRecord(s *computed) error {
+func (d *drive) finishRecord(s *computed, extent extent) error {
 	state, err := s.state.JSON()
 	if err != nil {
 		return err
@@ -111,7 +117,7 @@ func (d *drive) finishRecord(s *computed) error {
 		s.record.Release = true
 	case s.state.Status != storage.TaskRunning:
 		s.record.Release, s.record.RunnableAt = true, s.state.NextDue()
-	case d.extent == oneStep || d.stopping():
+	case extent == oneStep || extent == goOn && d.stopping():
 		// Whoever takes it next carries out what this step has recorded as
 		// running.
 		s.record.Release, s.record.RunnableAt = true, s.record.At

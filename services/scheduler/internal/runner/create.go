@@ -57,7 +57,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 		r.letGo(h)
 		r.free(1)
 	}
-	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt}}})
+	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt}}}, goOn)
 	if err != nil {
 		giveUp()
 		return storage.CreateOutcome{}, err

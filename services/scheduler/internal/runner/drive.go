@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ type extent string
 const (
 	goOn    extent = "go_on"    // until it ends or waits
 	oneStep extent = "one_step" // until the next commit
+
+	// untilTold is for a commit that goes before another one.
+	untilTold extent = "until_told"
 )
 
 func (r *Runner) driveOf(h *held, task storage.Task, version *plans.Version, state engine.State) *drive {
@@ -84,7 +88,7 @@ func (d *drive) run(ctx context.Context, execute []engine.Execution) {
 			execute = nil
 			continue
 		}
-		s, err := d.step(ctx, inputs)
+		s, err := d.step(ctx, inputs, d.extent)
 		if err != nil {
 			d.giveUp(err)
 			return
@@ -144,6 +148,13 @@ type input struct {
 	logged   *storage.TaskEvent
 }
 
+func (in input) source() string {
+	if in.logged != nil {
+		return in.logged.SourceID
+	}
+	return in.sourceID
+}
+
 func (d *drive) finished(result engine.RunResult) input {
 	return input{
 		event:    engine.Event{Kind: storage.EventRunFinished, At: d.r.Now(), Result: &result},
@@ -181,11 +192,15 @@ func (d *drive) inbox(ctx context.Context) ([]input, error) {
 	return inputs, nil
 }
 
-// step applies events and commits, again when events from outside have to go
-// first.
-func (d *drive) step(ctx context.Context, inputs []input) (*computed, error) {
+// step applies events and commits.
+//
+// A step that would end the task while events from outside are unheard is
+// refused, because whoever sent them was told that they count. Then the event
+// that ends the task is kept for last: all others are committed first, so each
+// refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
+func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
 	for {
-		s, err := d.compute(inputs)
+		s, err := d.compute(inputs, extent)
 		if err != nil {
 			return nil, err
 		}
@@ -197,29 +212,46 @@ func (d *drive) step(ctx context.Context, inputs []input) (*computed, error) {
 			d.committed(s)
 			d.afterCommit(s, outcome)
 			return s, nil
-		case errors.Is(outcome.Err, storage.ErrInboxPending):
-			// The task would have ended with events unheard. They came first.
-			before, err := d.inbox(ctx)
-			if err != nil {
-				return nil, err
-			}
-			inputs = append(before, withoutLogged(inputs)...)
 		case errors.Is(outcome.Err, storage.ErrLeaseLost):
 			return nil, errLeaseLost
-		default:
+		case !errors.Is(outcome.Err, storage.ErrInboxPending):
 			return nil, outcome.Err
 		}
+		ender := inputs[s.endedBy]
+		others, err := d.besides(ctx, inputs, ender)
+		if err != nil {
+			return nil, err
+		}
+		if ender.event.Kind == storage.EventCancel {
+			inputs = others
+			continue
+		}
+		if first, err := d.step(ctx, others, untilTold); err != nil || first.record.Release {
+			return first, err
+		}
+		inputs = []input{ender}
 	}
 }
 
-func withoutLogged(inputs []input) []input {
-	var own []input
+// besides is what is to be applied besides the event that ends the task: what
+// is in the inbox by now, and the drive's own inputs. A cancel stays in it, in
+// its place.
+func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]input, error) {
+	others, err := d.inbox(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, in := range inputs {
 		if in.logged == nil {
-			own = append(own, in)
+			others = append(others, in)
 		}
 	}
-	return own
+	if ender.event.Kind == storage.EventCancel {
+		return others, nil
+	}
+	return slices.DeleteFunc(others, func(in input) bool {
+		return in.event.Kind == ender.event.Kind && in.source() == ender.source()
+	}), nil
 }
 
 // settle commits, and tries again while storage is away: the work is done, and

@@ -209,7 +209,7 @@ func (r *Runner) Poke() {
 func (r *Runner) InFlight() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.places
+	return len(r.holding)
 }
 
 // reserve takes up to n places and returns how many it got.

@@ -163,10 +163,11 @@ func TestSignals_AllArriveWhileANodeRuns(t *testing.T) {
 func TestSignals_AcceptedAtTheEndAreNotLost(t *testing.T) {
 	t.Parallel()
 	f := setup(t, openStore(t), echo).run()
+	const most = 50 // a sender that never pauses can put the end off as long as it sends
 	for range 40 {
 		id := f.create("three")
 		accepted := 0
-		for i := 0; ; i++ {
+		for i := range most {
 			outcome := f.send(id, fmt.Sprintf("k%d", i))
 			if errors.Is(outcome.Err, storage.ErrEnded) {
 				break
@@ -254,13 +255,14 @@ func TestRun_FreesWhatACrashLeftLeased(t *testing.T) {
 	t.Parallel()
 	store := openStore(t)
 	exclusive := func(c *Config, _ *Deps) { c.Owner, c.Ownership, c.LeaseTTL = "scheduler", Exclusive, time.Hour }
-	// A runner that holds a task for ever stands in for the one that crashed.
+	// A runner that holds a task for ever, and has no place for another, stands
+	// in for the one that crashed.
 	entered, release := make(chan struct{}), make(chan struct{})
 	crashed := setup(t, store, func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
 		close(entered)
 		<-release
 		return echo(ctx, id, x)
-	}, exclusive).run()
+	}, exclusive, func(c *Config, _ *Deps) { c.MaxInFlight = 1 }).run()
 	id := crashed.create("one")
 	<-entered
 

@@ -44,7 +44,7 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 	}
 	d.extent = extent
 	if len(inputs) > 0 || state.Status != storage.TaskRunning {
-		s, err := d.step(ctx, inputs)
+		s, err := d.step(ctx, inputs, extent)
 		if err != nil {
 			d.giveUp(err)
 			return

@@ -171,7 +171,7 @@ func (b *inbox) add(event *storage.InboxEvent, known bool) storage.AppendOutcome
 	case known:
 		outcome.Duplicate = true
 		return outcome
-	case b.status.Terminal():
+	case b.status.Terminal() || b.status == storage.TaskCanceling:
 		return storage.AppendOutcome{Err: storage.ErrEnded}
 	}
 	b.changed = true
