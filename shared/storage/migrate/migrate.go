@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -108,10 +109,25 @@ func newProvider(db *sql.DB, dialect, service string) (*goose.Provider, error) {
 	if dialect == migrations.SQLite {
 		return goose.NewProvider(goose.DialectSQLite3, db, files)
 	}
-	// Replicas that start together migrate one after the other.
-	locker, err := lock.NewPostgresSessionLocker()
+	// Replicas that start together migrate one after the other; services, which
+	// have schemas of their own, do not wait for each other.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID(service)), lock.WithLockTimeout(lockRetry, lockTries))
 	if err != nil {
 		return nil, fmt.Errorf("make the session lock: %w", err)
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+}
+
+// The lock is tried every lockRetry seconds, lockTries times.
+const (
+	lockRetry = 1
+	lockTries = 300
+)
+
+// lockID is the number of the service's advisory lock.
+func lockID(service string) int64 {
+	digest := fnv.New64a()
+	// A hash in memory takes every write.
+	_, _ = digest.Write([]byte("pocketflow migrations of " + service))
+	return int64(digest.Sum64())
 }
