@@ -158,7 +158,7 @@ func SignalContext(parent context.Context) (context.Context, context.CancelFunc)
 		}
 		select {
 		case <-signals:
-			os.Exit(exitForced)
+			os.Exit(exitForced) //nolint:revive // deferred work is what the operator no longer waits for
 		case <-done:
 		}
 	}()

@@ -102,7 +102,7 @@ func (c *compiler) subflow(n *Node, path string) *Subflow {
 	return sub
 }
 
-func (c *compiler) flowRef(ref FlowRef, path string) *FlowRef {
+func (c *compiler) flowRef(ref Ref, path string) *Ref {
 	switch {
 	case ref.Name == "" && ref.ID == "":
 		c.faults.add(path, CodeMissing, "a flow is named by name or id")

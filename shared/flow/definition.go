@@ -46,7 +46,7 @@ type Node struct {
 
 	// subflow
 	Subflow      *Definition   `json:"subflow,omitempty"`
-	Flow         *FlowRef      `json:"flow,omitempty"`
+	Flow         *Ref          `json:"flow,omitempty"`
 	SubflowExecs []SubflowExec `json:"subflow_execs,omitempty"`
 
 	// timer, wait_event, approval. Each is a setting: a literal or a
@@ -133,9 +133,8 @@ type SubflowExec struct {
 	ExecSpec
 }
 
-// FlowRef names a published flow; version 0 is the newest when the node
-// starts.
-type FlowRef struct {
+// Ref names a published flow; version 0 is the newest when the node starts.
+type Ref struct {
 	Name    string `json:"name,omitempty"`
 	ID      string `json:"id,omitempty"`
 	Version int    `json:"version,omitempty"`

@@ -78,7 +78,7 @@ type Foreach struct {
 // starts.
 type Subflow struct {
 	Plan      *Plan
-	Flow      *FlowRef
+	Flow      *Ref
 	Strategy  FailureStrategy // CollectErrors, which here only fails, unless the author said otherwise
 	overrides map[string]override
 }

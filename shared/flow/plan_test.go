@@ -117,7 +117,7 @@ func TestPost_WritesTheResultAndSelectsTheAction(t *testing.T) {
 func TestActionText(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		`"a\u0062"`: "ab", `true`: "true", ` 1.50 `: "1.50", `null`: "", `{}`: "", `["a"]`: "", ``: "",
+		`"a\u0062"`: "ab", `true`: "true", "\t1.50\n": "1.50", `null`: "", `{}`: "", `["a"]`: "", ``: "",
 	} {
 		require.Equal(t, want, flow.ActionText(json.RawMessage(raw)), raw)
 	}

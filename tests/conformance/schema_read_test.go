@@ -81,6 +81,7 @@ func querySQLite[T any](t *testing.T, path, query string, scan func(*sql.Rows) (
 	defer func() { require.NoError(t, db.Close()) }()
 	rows, err := db.QueryContext(t.Context(), query)
 	require.NoError(t, err)
+	defer rows.Close()
 	var list []T
 	for rows.Next() {
 		item, err := scan(rows)

@@ -121,7 +121,7 @@ func serveCluster(ctx context.Context, bin string, owner *syscall.Credential) (*
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -131,7 +131,8 @@ func serveCluster(ctx context.Context, bin string, owner *syscall.Credential) (*
 	}
 
 	args := append([]string{"-c", localScript, "pgtest", bin, dir, port}, serverSettings()...)
-	script := exec.Command("/bin/sh", args...) //nolint:gosec // the embedded script, with values of our own
+	// The context bounds the start; the server outlives it.
+	script := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", args...)
 	script.Dir = dir
 	script.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=" + dir}
 	// A group of its own: the terminal's interrupt is for the test process,
@@ -213,8 +214,9 @@ func writePassword(dir, password string, owner *syscall.Credential) error {
 	return nil
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}

@@ -28,7 +28,7 @@ import (
 const (
 	// URLVariable names a server to use instead of starting one.
 	URLVariable = "POCKETFLOW_TEST_POSTGRES_URL"
-	// RequireVariable, set to 1, makes the lack of a server a failure.
+	// RequireVariable set to 1 makes the lack of a server a failure.
 	RequireVariable = "POCKETFLOW_REQUIRE_POSTGRES"
 )
 

@@ -68,6 +68,7 @@ func TestMigrated_HasTheSchemaOfItsService(t *testing.T) {
 // The helper of the next test: says where its server is, and waits to be
 // killed.
 func TestHelper_WaitsToBeKilled(t *testing.T) {
+	t.Parallel()
 	where := os.Getenv("PGTEST_HELPER_FILE")
 	if where == "" {
 		t.Skip("run by TestServer_EndsWithItsProcess")
@@ -84,7 +85,7 @@ func TestServer_EndsWithItsProcess(t *testing.T) {
 	}
 	pgtest.DSN(t) // skips where there is no server
 	where := filepath.Join(t.TempDir(), "dsn")
-	helper := exec.Command(os.Args[0], "-test.run=^TestHelper_WaitsToBeKilled$", "-test.timeout=5m") //nolint:gosec // this test's own binary
+	helper := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelper_WaitsToBeKilled$", "-test.timeout=5m")
 	helper.Env = append(os.Environ(), "PGTEST_HELPER_FILE="+where)
 	require.NoError(t, helper.Start())
 	var dsn []byte

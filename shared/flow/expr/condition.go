@@ -252,7 +252,7 @@ func (op Operator) accepts(order int) bool {
 		return order >= 0
 	case Le:
 		return order <= 0
-	default:
-		return false
+	case And, Or, Not, Eq, Ne, Exists, In, Contains:
 	}
+	return false
 }

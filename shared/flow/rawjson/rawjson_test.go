@@ -64,8 +64,7 @@ func TestParsePath_RefusesWhatIsNoPath(t *testing.T) {
 	}
 }
 
-// Not parallel: other tests' allocations would be counted.
-func TestLookup_NeedsNoMemory(t *testing.T) {
+func TestLookup_NeedsNoMemory(t *testing.T) { //nolint:paralleltest // other tests' allocations would be counted
 	doc := raw(`{"a":{"b":[1,{"key":"x"}]}}`)
 	p, err := rawjson.ParsePath(`a.b[1].key`)
 	require.NoError(t, err)

@@ -38,7 +38,7 @@ func TestTasks_RefusesANewerSchema(t *testing.T) {
 	require.NoError(t, err)
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
-	_, err = db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
+	_, err = db.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
 	require.NoError(t, errors.Join(err, db.Close()))
 
 	for _, migration := range connect.Migrations {

@@ -64,32 +64,32 @@ func Read(ctx context.Context, target Target) (Status, error) {
 
 // with opens the database for one action and closes it again.
 func with(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (status Status, err error) {
-	fail := func(err error) (Status, error) {
-		return Status{}, fmt.Errorf("%s (%s): %w", what, target.Service, err)
+	failed := func(err error) error {
+		return fmt.Errorf("%s (%s): %w", what, target.Service, err)
 	}
 	name, err := dsn.Parse(target.DSN)
 	if err != nil {
-		return fail(err)
+		return Status{}, failed(err)
 	}
 	db, release, err := open(ctx, name, target.Service)
 	if err != nil {
-		return fail(err)
+		return Status{}, failed(err)
 	}
 	defer func() {
 		if closeErr := release(); err == nil && closeErr != nil {
-			status, err = fail(closeErr)
+			status, err = Status{}, failed(closeErr)
 		}
 	}()
 	provider, err := newProvider(db, name.Dialect, target.Service)
 	if err != nil {
-		return fail(err)
+		return Status{}, failed(err)
 	}
 	if err := action(provider); err != nil {
-		return fail(err)
+		return Status{}, failed(err)
 	}
 	status.Database, status.Binary, err = provider.GetVersions(ctx)
 	if err != nil {
-		return fail(err)
+		return Status{}, failed(err)
 	}
 	return status, nil
 }

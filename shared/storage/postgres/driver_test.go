@@ -28,7 +28,7 @@ func setup(t *testing.T, schema string) *Driver {
 	require.NoError(t, err)
 	db, release, err := OpenForMigration(t.Context(), name, schema)
 	require.NoError(t, err)
-	_, err = db.Exec(`DROP TABLE IF EXISTS rows; CREATE TABLE rows (id BIGINT PRIMARY KEY, n BIGINT)`)
+	_, err = db.ExecContext(t.Context(), `DROP TABLE IF EXISTS rows; CREATE TABLE rows (id BIGINT PRIMARY KEY, n BIGINT)`)
 	require.NoError(t, errors.Join(err, release()))
 	driver, err := Open(t.Context(), Config{DSN: name, Schema: schema})
 	require.NoError(t, err)

@@ -64,7 +64,7 @@ func names(t *testing.T, conn sqlstore.Conn) []string {
 
 // occupy holds the writer inside a write until release is called; what is
 // written meanwhile shares its commit.
-func occupy(t *testing.T, driver *Driver) (release func()) {
+func occupy(driver *Driver) (release func()) {
 	inside, proceed, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- driver.Write(context.Background(), func(context.Context, sqlstore.Tx) error {
@@ -144,7 +144,7 @@ func TestWrite_GroupsWaitingWritesAndRollsBackOnlyTheFailed(t *testing.T) {
 	t.Parallel()
 	driver := setup(t)
 	failure := errors.New("closure failed")
-	release := occupy(t, driver)
+	release := occupy(driver)
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, driver.Write(t.Context(), insert("a"))) })
 	group.Go(func() {
@@ -165,7 +165,7 @@ func TestWrite_GroupsWaitingWritesAndRollsBackOnlyTheFailed(t *testing.T) {
 func TestWrite_TellsTheWholeGroupThatItsCommitFailed(t *testing.T) {
 	t.Parallel()
 	driver := setup(t)
-	release := occupy(t, driver)
+	release := occupy(driver)
 	var group sync.WaitGroup
 	group.Go(func() { assert.ErrorContains(t, driver.Write(t.Context(), insert("a")), "commit") })
 	group.Go(func() {
@@ -182,7 +182,7 @@ func TestWrite_TellsTheWholeGroupThatItsCommitFailed(t *testing.T) {
 func TestWrite_WithdrawsWhenTheCallerGivesUpWaiting(t *testing.T) {
 	t.Parallel()
 	driver := setup(t)
-	release := occupy(t, driver)
+	release := occupy(driver)
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := make(chan error)
 	go func() { gaveUp <- driver.Write(ctx, insert("never")) }()
@@ -200,7 +200,7 @@ func TestClose_FinishesWhatIsQueuedAndRefusesTheRest(t *testing.T) {
 	driver, err := Open(t.Context(), Config{Path: path})
 	require.NoError(t, err)
 	require.NoError(t, driver.Write(t.Context(), statementsOf(`CREATE TABLE names (name TEXT PRIMARY KEY)`)))
-	release := occupy(t, driver)
+	release := occupy(driver)
 	written, closed := make(chan error), make(chan error)
 	go func() { written <- driver.Write(context.Background(), insert("a")) }()
 	queued(t, driver, 1)

@@ -29,7 +29,7 @@ func (s *statements) run(ctx context.Context, batch *sqlstore.Batch) error {
 }
 
 func (s *statements) runOne(ctx context.Context, statement *sqlstore.Statement) error {
-	prepared, err := s.get(ctx, statement.SQL)
+	prepared, err := s.get(ctx, statement.SQL) //nolint:sqlclosecheck // the cache keeps it
 	if err != nil {
 		return err
 	}
@@ -44,12 +44,13 @@ func (s *statements) runOne(ctx context.Context, statement *sqlstore.Statement) 
 	if err != nil {
 		return err
 	}
+	defer rows.Close()
 	for rows.Next() {
 		if err := statement.Row(rows); err != nil {
-			return errors.Join(err, rows.Close())
+			return err
 		}
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return rows.Err()
 }
 
 func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -64,10 +65,13 @@ func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, sqlstore.ErrClosed
+	}
 	if prepared := s.byText[text]; prepared != nil {
 		return prepared, nil
 	}
-	prepared, err := s.prepare(ctx, text)
+	prepared, err := s.prepare(ctx, text) //nolint:sqlclosecheck // the cache keeps it
 	if err != nil {
 		return nil, err
 	}

@@ -1,3 +1,8 @@
+// Package storagetest holds the drivers to the contracts of shared/storage: a
+// suite for each role (Queue, Tasks, Flows, Workers), which a driver's tests
+// run over stores of their own making, with models, races and benchmarks. It
+// opens no database and knows neither SQL nor a driver, so that what it asks is
+// what callers may rely on.
 package storagetest
 
 import (
@@ -5,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -19,7 +25,7 @@ func at(n int) time.Time {
 const awkwardJSON = "{ \"b\" : 1.0,\n\t\"a\":9007199254740993, \"a\": 1e400, \"c\":\"\\u0000\\u00e9 é ' \\\" $1 ? \\\\ \U0001F600\",\"d\":[ ] } "
 
 // requireOutcomes compares outcomes as callers do, with errors.Is.
-func requireOutcomes(t *testing.T, want, got storage.Outcomes) {
+func requireOutcomes(t rapid.TB, want, got storage.Outcomes) {
 	t.Helper()
 	require.Len(t, got, len(want))
 	for i := range want {

@@ -296,12 +296,12 @@ func withdrawRacesCompletion(t *testing.T, store storage.Queue) {
 
 	accepted := 0
 	for i, job := range jobs {
-		switch status := getJob(t, store, job.ID).Status; {
-		case completed[i] == nil:
+		status := getJob(t, store, job.ID).Status
+		if completed[i] == nil {
 			accepted++
 			require.Equal(t, storage.JobCompleted, status)
 			require.ErrorIs(t, withdrawn[i], storage.ErrEnded)
-		default:
+		} else {
 			require.ErrorIs(t, completed[i], storage.ErrEnded)
 			require.Equal(t, storage.JobWithdrawn, status)
 			require.NoError(t, withdrawn[i])

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -180,7 +179,7 @@ func (m *queueModel) complete(rt *rapid.T) {
 	}
 	got, err := m.store.CompleteJobs(context.Background(), batch)
 	require.NoError(rt, err)
-	sameOutcomes(rt, want, got)
+	requireOutcomes(rt, want, got)
 }
 
 func (m *queueModel) completeOne(done storage.JobCompletion, ref storage.ClaimRef) error {
@@ -234,7 +233,7 @@ func (m *queueModel) extend(rt *rapid.T) {
 	}
 	got, err := m.store.ExtendClaims(context.Background(), []storage.ClaimRef{ref}, until)
 	require.NoError(rt, err)
-	sameOutcomes(rt, storage.Outcomes{want}, got)
+	requireOutcomes(rt, storage.Outcomes{want}, got)
 }
 
 func (m *queueModel) withdraw(rt *rapid.T) {
@@ -252,7 +251,7 @@ func (m *queueModel) withdraw(rt *rapid.T) {
 	}
 	got, err := m.store.WithdrawJobs(context.Background(), []string{id}, m.now)
 	require.NoError(rt, err)
-	sameOutcomes(rt, storage.Outcomes{want}, got)
+	requireOutcomes(rt, storage.Outcomes{want}, got)
 }
 
 func (m *queueModel) expire(rt *rapid.T) {
@@ -353,11 +352,4 @@ func (m *queueModel) compare(rt *rapid.T) {
 		}
 	}
 	require.Empty(rt, stats)
-}
-
-func sameOutcomes(rt *rapid.T, want, got storage.Outcomes) {
-	require.Len(rt, got, len(want))
-	for i := range want {
-		require.True(rt, errors.Is(got[i], want[i]), "item %d: want %v, got %v", i, want[i], got[i])
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -171,11 +170,5 @@ func idsOf(tasks []storage.Task) []string {
 	for _, task := range tasks {
 		ids = append(ids, task.ID)
 	}
-	return ids
-}
-
-func sorted(ids []string) []string {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
 	return ids
 }

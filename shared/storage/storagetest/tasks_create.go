@@ -69,7 +69,7 @@ func createKeepsJSON(t *testing.T, tasks storage.Tasks) {
 
 func createWritesFirstStep(t *testing.T, tasks storage.Tasks) {
 	created := heldTask(1)
-	created.Outbox = []storage.OutboxMessage{putJob(1, "m1", start)}
+	created.Outbox = []storage.OutboxMessage{putJob("m1", start)}
 	mustCreate(t, tasks, created)
 
 	require.Equal(t, created.Task, mustGet(t, tasks, 1))

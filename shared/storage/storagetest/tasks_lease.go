@@ -26,9 +26,9 @@ var tasksLeaseTests = []tasksTest{
 }
 
 func claimEarliest(t *testing.T, tasks storage.Tasks) {
-	for n, delay := range []time.Duration{3, 1, 2, 0, 4} {
+	for n, delay := range []int{3, 1, 2, 0, 4} {
 		created := pendingTask(n)
-		created.Task.RunnableAt = after(delay * time.Microsecond)
+		created.Task.RunnableAt = after(time.Duration(delay) * time.Microsecond)
 		mustCreate(t, tasks, created)
 	}
 	claimed, err := tasks.ClaimTasks(t.Context(), claimBy("beta", after(3*time.Microsecond)), 2)

@@ -94,7 +94,7 @@ func (t *modelTask) free(runnableAt time.Time) {
 func (m *tasksModel) release(r *rapid.T) {
 	task, ref := m.lease(r)
 	at := m.tick(r).Add(10 * time.Second)
-	var want error = storage.ErrLeaseLost
+	want := storage.ErrLeaseLost
 	if task.current(ref.Epoch) {
 		want = nil
 		task.free(at)

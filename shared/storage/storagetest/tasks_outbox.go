@@ -16,9 +16,9 @@ var tasksOutboxTests = []tasksTest{
 	{"Outbox_ForgetsWhatIsAcknowledged", outboxAck},
 }
 
-func putJob(n int, id string, nextAt time.Time) storage.OutboxMessage {
+func putJob(id string, nextAt time.Time) storage.OutboxMessage {
 	return storage.OutboxMessage{
-		ID: id, TaskID: taskID(n), Kind: storage.OutboxPutJob, Payload: json.RawMessage(`{"id":"` + id + `"}`), NextAt: nextAt,
+		ID: id, TaskID: taskID(1), Kind: storage.OutboxPutJob, Payload: json.RawMessage(`{"id":"` + id + `"}`), NextAt: nextAt,
 	}
 }
 
@@ -29,12 +29,12 @@ func createWithOutbox(t *testing.T, tasks storage.Tasks, messages ...storage.Out
 }
 
 func outboxEarliest(t *testing.T, tasks storage.Tasks) {
-	withdraw := putJob(1, "w", after(2*time.Second))
+	withdraw := putJob("w", after(2*time.Second))
 	withdraw.Kind = storage.OutboxWithdrawJob
-	createWithOutbox(t, tasks, putJob(1, "c", after(3*time.Second)), putJob(1, "a", after(time.Second)), withdraw)
+	createWithOutbox(t, tasks, putJob("c", after(3*time.Second)), putJob("a", after(time.Second)), withdraw)
 	messages, err := tasks.ClaimOutbox(t.Context(), after(2*time.Second), after(time.Minute), 10)
 	require.NoError(t, err)
-	want := []storage.OutboxMessage{putJob(1, "a", after(time.Minute)), withdraw}
+	want := []storage.OutboxMessage{putJob("a", after(time.Minute)), withdraw}
 	want[1].NextAt = after(time.Minute)
 	want[0].Attempts, want[1].Attempts = 1, 1
 	require.Equal(t, want, messages)
@@ -44,7 +44,7 @@ func outboxEarliest(t *testing.T, tasks storage.Tasks) {
 }
 
 func outboxHoldsBack(t *testing.T, tasks storage.Tasks) {
-	createWithOutbox(t, tasks, putJob(1, "a", start))
+	createWithOutbox(t, tasks, putJob("a", start))
 	for i := range 3 {
 		now := after(time.Duration(i) * time.Minute)
 		messages, err := tasks.ClaimOutbox(t.Context(), now, now.Add(time.Minute), 10)
@@ -58,7 +58,7 @@ func outboxHoldsBack(t *testing.T, tasks storage.Tasks) {
 }
 
 func outboxAck(t *testing.T, tasks storage.Tasks) {
-	createWithOutbox(t, tasks, putJob(1, "a", start), putJob(1, "b", start), putJob(1, "c", start))
+	createWithOutbox(t, tasks, putJob("a", start), putJob("b", start), putJob("c", start))
 	require.NoError(t, tasks.AckOutbox(t.Context(), []string{"c", "a", "unknown", "a"}))
 	require.NoError(t, tasks.AckOutbox(t.Context(), nil))
 	messages, err := tasks.ClaimOutbox(t.Context(), start, after(time.Minute), 10)

@@ -76,7 +76,7 @@ func raceOutbox(t *testing.T, tasks storage.Tasks) {
 	const count = 200
 	messages := make([]storage.OutboxMessage, count)
 	for i := range messages {
-		messages[i] = putJob(1, fmt.Sprint("m", i), start)
+		messages[i] = putJob(fmt.Sprint("m", i), start)
 	}
 	createWithOutbox(t, tasks, messages...)
 	var mu sync.Mutex

@@ -47,7 +47,7 @@ func settleWholeStep(t *testing.T, tasks storage.Tasks) {
 		No: 1, Status: storage.RunError, SubStatus: "late", Output: json.RawMessage(`[1]`), ErrorCode: "boom", ErrorText: "it broke",
 		Action: "goB", WorkerID: "w2", WorkerURL: "http://w2", LogPath: "log2", FinishedAt: after(time.Second),
 	}}
-	step.Outbox = []storage.OutboxMessage{putJob(1, "m1", start)}
+	step.Outbox = []storage.OutboxMessage{putJob("m1", start)}
 	outcomes, err := tasks.SettleSteps(t.Context(), []storage.TaskStep{step})
 	require.NoError(t, err)
 	require.Equal(t, []storage.StepOutcome{{}}, outcomes)
@@ -111,7 +111,7 @@ func settleRepeat(t *testing.T, tasks storage.Tasks) {
 	}
 	step.Started = []storage.NodeRun{startedRun(1, 2)}
 	step.Finished = []storage.RunFinish{{No: 1, Status: storage.RunOK, FinishedAt: start}}
-	step.Outbox = []storage.OutboxMessage{putJob(1, "m1", after(time.Second))}
+	step.Outbox = []storage.OutboxMessage{putJob("m1", after(time.Second))}
 	mustSettle(t, tasks, step)
 	before := snapshot(t, tasks, 1)
 	mustSettle(t, tasks, step)
@@ -148,7 +148,7 @@ func requireLost(t *testing.T, tasks storage.Tasks, step storage.TaskStep) {
 	step.Events = []storage.TaskEvent{{TaskID: taskID(1), SourceID: "lost", Kind: storage.EventTimerFired, Data: json.RawMessage(`{}`), At: start, Seq: 2}}
 	step.Started = []storage.NodeRun{startedRun(1, 2)}
 	step.Finished = []storage.RunFinish{{No: 1, Status: storage.RunOK}}
-	step.Outbox = []storage.OutboxMessage{putJob(1, "lost", start)}
+	step.Outbox = []storage.OutboxMessage{putJob("lost", start)}
 	outcomes, err := tasks.SettleSteps(t.Context(), []storage.TaskStep{step})
 	require.NoError(t, err)
 	require.ErrorIs(t, outcomes[0].Err, storage.ErrLeaseLost)

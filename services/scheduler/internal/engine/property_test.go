@@ -194,7 +194,7 @@ func checkState(t *rapid.T, program *Program, state State, finished map[int]int)
 		require.False(t, state.NextDue().IsZero(), "waiting for a time")
 	case storage.TaskWaitingQueue:
 		require.Equal(t, PhaseQueued, state.Flow.Node.Phase)
-	default:
+	case storage.TaskPending, storage.TaskCompleted, storage.TaskFailed, storage.TaskCanceling, storage.TaskCanceled:
 		t.Fatalf("status %s after the start", state.Status)
 	}
 }

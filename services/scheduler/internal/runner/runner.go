@@ -51,9 +51,9 @@ type Config struct {
 type Ownership string
 
 const (
-	// Shared: other replicas live; only expiry frees the leases of a dead one.
+	// Shared means other replicas live; only expiry frees the leases of a dead one.
 	Shared Ownership = "shared"
-	// Exclusive: no other process can have the name now (SQLite's file lock
+	// Exclusive means no other process can have the name now (SQLite's file lock
 	// sees to it), so leases of that name are left from a crash and are freed
 	// at once when the runner starts.
 	Exclusive Ownership = "exclusive"

@@ -209,9 +209,7 @@ func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 			return taken, err
 		}
 		if wait.empty && patience == nil {
-			timer := time.NewTimer(p.config.NoWorkerWait)
-			defer timer.Stop()
-			patience = timer.C
+			patience = time.After(p.config.NoWorkerWait)
 		}
 		var over <-chan time.Time
 		if wait.empty {

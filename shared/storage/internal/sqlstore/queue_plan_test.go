@@ -84,6 +84,7 @@ func explain(t *testing.T, db *sql.DB, query string, args ...any) []string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 	require.NoError(t, err)
+	defer rows.Close()
 	var plan []string
 	for rows.Next() {
 		var id, parent, unused int

@@ -41,7 +41,7 @@ func run(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // running it is what this command is for
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), pgtest.URLVariable+"="+server.URL)
