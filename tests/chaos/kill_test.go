@@ -49,14 +49,14 @@ func killRounds(t *testing.T) int {
 // seeded is a source of random numbers that a failed run can be repeated with.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := rand.Uint64() //nolint:gosec // moments of kills, no secrets
+	seed := rand.Uint64()
 	if text := os.Getenv(seedVariable); text != "" {
 		var err error
 		seed, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err, seedVariable)
 	}
 	t.Logf("%s=%d repeats this run's moments", seedVariable, seed)
-	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // as above
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 func TestKill_OfTheAllInOneLosesNothingAndAppliesNothingTwice(t *testing.T) {
@@ -70,7 +70,7 @@ func TestKill_OfTheAllInOneLosesNothingAndAppliesNothingTwice(t *testing.T) {
 	begin, late := time.Now(), 0
 	left := killRounds(t)
 	for no := 1; left > 0; no++ {
-		t.Run(fmt.Sprintf("Batch%d", no), func(t *testing.T) { //nolint:paralleltest // the batches share the server that is killed
+		t.Run(fmt.Sprintf("Batch%d", no), func(t *testing.T) {
 			journal := suitetest.NewJournal(t)
 			suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 				Program: suitetest.DemoWorker,

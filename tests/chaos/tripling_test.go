@@ -110,7 +110,7 @@ func (b *batch) awaitEnd(t *testing.T, tasks *schedulerapi.Client) {
 		if err != nil {
 			return err
 		}
-		if int(done.Total) != b.size {
+		if done.Total != b.size {
 			return fmt.Errorf("%d of %d tasks have completed", done.Total, b.size)
 		}
 		return nil
@@ -124,7 +124,7 @@ func (b *batch) verify(t *testing.T, tasks *schedulerapi.Client) {
 	t.Helper()
 	all, err := tasks.ListTasks(t.Context(), schedulerapi.TasksQuery{FlowVersionID: b.version, PageSize: 1})
 	require.NoError(t, err)
-	require.EqualValues(t, b.size, all.Total)
+	require.Equal(t, b.size, all.Total)
 
 	keys := map[string]map[string]bool{} // by task and node
 	for _, e := range b.journal.Executions(t) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +26,12 @@ type Client struct {
 }
 
 // Bases are where a suite's services are.
-type Bases struct{ Registry, Catalog, Scheduler string }
+type Bases struct {
+	Registry, Catalog, Scheduler string
+	// Impatience is when a call to a server that says nothing is given up, as
+	// errs.Unavailable; 0 for never.
+	Impatience time.Duration
+}
 
 // Connect makes the clients of a suite behind one URL: a gateway's, or the
 // all-in-one server's.
@@ -39,7 +45,7 @@ func ConnectEach(t testing.TB, at Bases) *Client {
 	t.Helper()
 	transport := httpx.NewHTTPClient().Transport.(*http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Transport: transport}
+	hc := &http.Client{Transport: transport, Timeout: at.Impatience}
 	workers, err1 := registryapi.NewClient(at.Registry, hc)
 	flows, err2 := catalogapi.NewClient(at.Catalog, hc)
 	tasks, err3 := schedulerapi.NewClient(at.Scheduler, hc)

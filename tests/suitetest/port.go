@@ -31,7 +31,7 @@ func Addr(t testing.TB) string {
 	ports.Lock()
 	defer ports.Unlock()
 	for range portTries {
-		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // any port will do
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
 		if ports.given[port] {
 			continue
 		}

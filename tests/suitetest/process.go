@@ -71,7 +71,7 @@ func (p *Process) start(c Command) {
 	stdout, stderr := appendTo(t, p.stdout), appendTo(t, p.stderr)
 	// Without the test's context: that ends before the cleanups, and until
 	// those a child is told nothing that its test does not tell it.
-	cmd := exec.CommandContext(context.Background(), path, c.Args...) //nolint:gosec // the binaries under test
+	cmd := exec.CommandContext(context.Background(), path, c.Args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + t.TempDir()}, c.Env...)
 	cmd.Dir = filepath.Dir(p.stderr)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -92,7 +92,7 @@ func (p *Process) start(c Command) {
 
 func appendTo(t testing.TB, path string) *os.File {
 	t.Helper()
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a file of the test's own
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatalf("suitetest: %v", err)
 	}
@@ -136,7 +136,7 @@ func (p *Process) Stdout() string { return contents(p.stdout) }
 func (p *Process) Stderr() string { return contents(p.stderr) }
 
 func contents(path string) string {
-	data, err := os.ReadFile(path) //nolint:gosec // a file of the test's own
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
