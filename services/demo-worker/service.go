@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/worker"
 )
 
@@ -64,14 +65,8 @@ func (s *Service) observed(execute worker.Handler) worker.Handler {
 		if err := s.journal.write(job); err != nil {
 			return nil, err
 		}
-		if s.delay > 0 {
-			timer := time.NewTimer(s.delay)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return nil, fmt.Errorf("given up: %w", context.Cause(ctx))
-			}
+		if s.delay > 0 && !pause.For(ctx, s.delay) {
+			return nil, fmt.Errorf("given up: %w", context.Cause(ctx))
 		}
 		return execute(ctx, job)
 	}

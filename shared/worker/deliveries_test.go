@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
 // counted executes by counting; a delivery that finds an answer gets the
@@ -41,9 +43,9 @@ func TestDeliveries_RememberForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, n := newTestDeliveries(t), 0
 		require.Equal(t, "1", d.mustDo(t, "run", counted(&n)))
-		require.True(t, pause(t.Context(), rememberFor-time.Second))
+		require.True(t, pause.For(t.Context(), rememberFor-time.Second))
 		require.Equal(t, "1", d.mustDo(t, "run", counted(&n)))
-		require.True(t, pause(t.Context(), time.Second))
+		require.True(t, pause.For(t.Context(), time.Second))
 		require.Equal(t, "2", d.mustDo(t, "run", counted(&n)))
 		require.Equal(t, "2", d.mustDo(t, "run", counted(&n)))
 		require.Equal(t, 1, d.bytes)

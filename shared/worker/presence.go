@@ -10,6 +10,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
 const (
@@ -57,7 +58,7 @@ func newPresence(client *registryapi.Client, every time.Duration, load func() in
 // when the registry refuses the first registration as wrong in itself.
 func (p *presence) keep(ctx context.Context) error {
 	defer p.leave(ctx)
-	retry := backoff{first: firstRetry, most: p.every}
+	retry := pause.Backoff{First: firstRetry, Most: p.every}
 	var known, away bool
 	var heard time.Time
 	for {
@@ -76,7 +77,7 @@ func (p *presence) keep(ctx context.Context) error {
 			}
 			known, away, heard = true, false, time.Now()
 			p.set(online)
-			retry.reset()
+			retry.Reset()
 		case known && errs.CodeOf(err) == errs.NotFound:
 			known = false
 			wait = 0
@@ -90,9 +91,9 @@ func (p *presence) keep(ctx context.Context) error {
 			if time.Since(heard) > missedBeats*p.every {
 				p.set(offline)
 			}
-			wait = retry.next()
+			wait = retry.Next()
 		}
-		if !pause(ctx, wait) {
+		if !pause.For(ctx, wait) {
 			return nil
 		}
 	}

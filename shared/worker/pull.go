@@ -11,6 +11,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
 const (
@@ -35,7 +36,7 @@ type puller struct {
 // a worker that is cut off lets others have the work.
 func (p *puller) fetch(ctx, working context.Context) {
 	defer close(p.stopped)
-	retry := backoff{first: firstRetry, most: mostWait}
+	retry := pause.Backoff{First: firstRetry, Most: mostWait}
 	for p.worker.presence.awaitOnline(ctx) {
 		slots := p.takeSlots(ctx)
 		if slots == 0 {
@@ -56,9 +57,9 @@ func (p *puller) fetch(ctx, working context.Context) {
 			return
 		case err != nil:
 			p.worker.log.Warn("poll_failed", zap.Error(err))
-			pause(ctx, retry.next())
+			pause.For(ctx, retry.Next())
 		default:
-			retry.reset()
+			retry.Reset()
 		}
 	}
 }
@@ -134,7 +135,7 @@ func (p *puller) execute(ctx context.Context, claimed queueapi.Job) (answer, err
 // gone.
 func (p *puller) keepClaim(ctx context.Context, claimed queueapi.Job, lost context.CancelCauseFunc) {
 	visibility := p.worker.cfg.Visibility
-	for pause(ctx, visibility/3) {
+	for pause.For(ctx, visibility/3) {
 		call, cancel := context.WithTimeout(ctx, min(queueCall, visibility/3))
 		err := p.client.Heartbeat(call, queueapi.HeartbeatRequest{
 			QueueID: claimed.ID, WorkerID: claimed.WorkerID, Token: claimed.Token, VisibilityMS: int(visibility.Milliseconds()),
@@ -160,7 +161,7 @@ func claimGone(err error) bool {
 // answer completes the job, and tries again until the queue-gateway has said
 // yes or a no that will not change.
 func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) error {
-	retry := backoff{first: firstRetry, most: mostWait}
+	retry := pause.Backoff{First: firstRetry, Most: mostWait}
 	for {
 		err := p.complete(ctx, claimed, a)
 		switch code := errs.CodeOf(err); {
@@ -175,7 +176,7 @@ func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) err
 		case code == errs.InvalidArgument || code == errs.MalformedBody || code == errs.BodyTooLarge:
 			return err
 		}
-		if !pause(ctx, retry.next()) {
+		if !pause.For(ctx, retry.Next()) {
 			return fmt.Errorf("complete: %w (last try: %w)", context.Cause(ctx), err)
 		}
 	}

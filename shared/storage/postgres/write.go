@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
@@ -31,11 +32,7 @@ func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlsto
 		if try == writeTries || !retryable(err) {
 			return err
 		}
-		pause := time.NewTimer(limit/2 + rand.N(limit/2))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !pause.For(ctx, limit/2+rand.N(limit/2)) {
 			return err
 		}
 		limit *= 2

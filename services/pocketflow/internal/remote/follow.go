@@ -7,6 +7,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -25,7 +26,7 @@ const patience = 15 * time.Second
 // Follow reads a task until it has ended and returns it as it then is. See is
 // called at every look, also when nothing changed.
 func (s *Server) Follow(ctx context.Context, taskID string, see func(schedulerapi.Task)) (schedulerapi.Task, error) {
-	pause := firstLook
+	wait := firstLook
 	reached := time.Now()
 	for {
 		task, err := s.Tasks.GetTask(ctx, taskID)
@@ -39,20 +40,9 @@ func (s *Server) Follow(ctx context.Context, taskID string, see func(schedulerap
 		case errs.CodeOf(err) != errs.Unavailable || time.Since(reached) > patience || ctx.Err() != nil:
 			return schedulerapi.Task{}, err
 		}
-		if err := rest(ctx, pause); err != nil {
-			return schedulerapi.Task{}, fmt.Errorf("follow task %s: %w", taskID, err)
+		if !pause.For(ctx, wait) {
+			return schedulerapi.Task{}, fmt.Errorf("follow task %s: %w", taskID, ctx.Err())
 		}
-		pause = min(pause*5/4, slowestLook)
-	}
-}
-
-func rest(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+		wait = min(wait*5/4, slowestLook)
 	}
 }

@@ -1,8 +1,9 @@
 package queue
 
 import (
-	"math/rand/v2"
 	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
 // How tries of a database or scheduler that is away are spaced: soon enough
@@ -12,15 +13,4 @@ const (
 	lastRetry  = time.Second
 )
 
-// backoff doubles each wait up to lastRetry, less a random part, so that
-// replicas do not come back together.
-type backoff struct{ wait time.Duration }
-
-func newBackoff() *backoff { return &backoff{} }
-
-func (b *backoff) next() time.Duration {
-	b.wait = min(max(2*b.wait, firstRetry), lastRetry)
-	return b.wait - rand.N(b.wait/4)
-}
-
-func (b *backoff) reset() { b.wait = 0 }
+func newBackoff() *pause.Backoff { return &pause.Backoff{First: firstRetry, Most: lastRetry} }

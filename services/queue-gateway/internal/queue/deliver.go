@@ -9,6 +9,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -37,12 +38,12 @@ func (q *Queue) deliver(ctx context.Context) {
 			return
 		case err != nil:
 			q.log.Warn("results_not_read", zap.Error(err))
-			pause(ctx, retry.next(), nil)
+			pause.For(ctx, retry.Next())
 		case len(results) == 0:
-			retry.reset()
-			pause(ctx, floor, q.answered)
+			retry.Reset()
+			rest(ctx, floor, q.answered)
 		default:
-			retry.reset()
+			retry.Reset()
 			q.deliverAll(ctx, results, until)
 		}
 	}
@@ -107,8 +108,7 @@ func (q *Queue) deliverParcel(ctx context.Context, p parcel) bool {
 		if tries == 1 {
 			q.log.Warn("results_not_delivered", zap.Int("results", len(p.ids)), zap.Error(err))
 		}
-		pause(ctx, retry.next(), nil)
-		if ctx.Err() != nil {
+		if !pause.For(ctx, retry.Next()) {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -87,7 +88,7 @@ func (q *Queue) listen(ctx context.Context) {
 			return
 		}
 		q.log.Warn("subscription_lost", zap.Error(err))
-		pause(ctx, retry.next(), nil)
+		pause.For(ctx, retry.Next())
 	}
 }
 
@@ -99,9 +100,8 @@ func kick(loop chan<- struct{}) {
 	}
 }
 
-// pause waits for d, a kick or the end of ctx, whichever is first. A nil kick
-// never comes.
-func pause(ctx context.Context, d time.Duration, kicked <-chan struct{}) {
+// rest waits for d, a kick or the end of ctx, whichever is first.
+func rest(ctx context.Context, d time.Duration, kicked <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -32,12 +32,12 @@ func (q *Queue) watch(ctx context.Context) {
 			return
 		case err != nil:
 			q.log.Warn("watch_failed", zap.Error(err))
-			wait = retry.next()
+			wait = retry.Next()
 		default:
-			retry.reset()
+			retry.Reset()
 		}
 		q.bell.ringAll()
-		pause(ctx, wait, q.changed)
+		rest(ctx, wait, q.changed)
 	}
 }
 

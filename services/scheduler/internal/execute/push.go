@@ -19,6 +19,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
 // maxAnswer is the most bytes of a worker's answer.
@@ -58,7 +59,7 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 	}
 	last := failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service)
 	for n := 0; x.Exec.Routing.MaxAttempts == 0 || n < x.Exec.Routing.MaxAttempts; n++ {
-		if n > 0 && !pause(ctx, x.Exec.Routing.Delay) {
+		if n > 0 && !pause.For(ctx, x.Exec.Routing.Delay) {
 			break
 		}
 		worker, err := p.pool.Pick(ctx, want)
@@ -75,21 +76,6 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 		last = result
 	}
 	return last.RunResult
-}
-
-// pause is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // payload is {"input","params"} of values that are JSON texts already.

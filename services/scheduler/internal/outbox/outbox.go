@@ -18,6 +18,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -133,22 +134,13 @@ func (d *Deliverer) Run(ctx context.Context) {
 				d.Log.Warn("queue_unreachable", zap.Int("messages", len(messages)), zap.Error(err))
 			}
 			failures++
-			pause(ctx, min(time.Duration(failures)*250*time.Millisecond, maxPause))
+			pause.For(ctx, min(time.Duration(failures)*250*time.Millisecond, maxPause))
 			continue
 		}
 		if failures > 0 {
 			d.Log.Info("queue_reachable")
 			failures = 0
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -266,11 +267,7 @@ func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.St
 			return storage.StepOutcome{}, context.Cause(ctx)
 		}
 		d.log.Error("settle_failed", zap.Error(err))
-		timer := time.NewTimer(storagePause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause.For(ctx, storagePause) {
 			return storage.StepOutcome{}, context.Cause(ctx)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -95,7 +96,7 @@ func (p *Pool) Run(ctx context.Context) {
 			// A registry that comes back may have other workers under the
 			// same version name.
 			version = ""
-			pause(ctx, retryRegistry)
+			pause.For(ctx, retryRegistry)
 			continue
 		}
 		if away {
@@ -104,15 +105,6 @@ func (p *Pool) Run(ctx context.Context) {
 		}
 		version = snapshot.Version
 		p.update(snapshot.Workers)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
