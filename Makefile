@@ -33,11 +33,11 @@ demo: ## Build pocketflow and watch it run the example flows
 
 # -count=1: a cached pass says nothing about the database, and Go's test cache
 # does not notice changed files outside the module of the test.
-test: ## Run all tests: unit, conformance, contract, quick start, repository rules
-	go test -count=1 $(PACKAGES)
+test: ## Run all tests: unit, conformance, contract, chaos, quick start, repository rules
+	go test -count=1 -timeout 10m $(PACKAGES)
 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
-	go test -count=1 -race -short -timeout 20m $(PACKAGES)
+	go test -count=1 -race -short -timeout 15m $(PACKAGES)
 
 # golangci-lint does not know `work`, so it gets the modules' directories.
 lint: $(GOLANGCI) ## Run golangci-lint over all modules

@@ -15,7 +15,7 @@ import (
 const (
 	// minPackages is a floor, so that a walk that finds nothing is a failure.
 	// Raise it as the tree grows.
-	minPackages = 8
+	minPackages = 60
 
 	// maxMainLines keeps main to parsing, building and running; all else stands
 	// where a test can reach it.

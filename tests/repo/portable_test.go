@@ -11,7 +11,7 @@ import (
 )
 
 // minTextFiles is a floor, so that a walk that finds nothing is a failure.
-const minTextFiles = 30
+const minTextFiles = 350
 
 var (
 	// Image names carry no host, so that a mirror or an air-gapped registry is a
