@@ -139,6 +139,15 @@ func (h *held) notify() {
 	}
 }
 
+func (h *held) untilStepped(ctx context.Context) error {
+	select {
+	case <-h.stepped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
 
 // Run executes tasks until ctx ends. Then it takes nothing new, waits up to
@@ -146,10 +155,12 @@ func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
 func (r *Runner) Run(ctx context.Context) error {
 	if r.Ownership == Exclusive {
 		freed, err := r.Store.ReleaseOwner(ctx, r.Owner, r.Now())
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			return err
-		}
-		if freed > 0 {
+		case freed > 0:
 			r.Log.Info("recovered_tasks", zap.Int("count", freed))
 		}
 	}
@@ -272,6 +283,20 @@ func (r *Runner) letGo(h *held) {
 	r.mu.Unlock()
 	h.cancel(nil)
 	h.markStepped()
+}
+
+func (r *Runner) holder(taskID string) *held {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.holding[taskID]
+}
+
+// mayHold reports whether the task is held here, or a claim under way may have
+// taken it.
+func (r *Runner) mayHold(taskID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.claims > 0 || r.holding[taskID] != nil
 }
 
 // claiming brackets a claim: a hint for a task that comes between the claim's

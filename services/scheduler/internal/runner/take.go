@@ -2,12 +2,15 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -92,25 +95,32 @@ func (d *drive) missed(ctx context.Context, task storage.Task) ([]input, error) 
 	return inputs, nil
 }
 
-// Attend takes a task at once, instead of waiting for the poll, and waits
-// until it has made its first commit here or ctx ends. A task that another
-// holds, or for which there is no place, is left to whoever comes to it.
+// Attend sees to it that a task that nobody held a moment ago makes a step at
+// once, and waits for that step or ctx's end. A task that another replica holds
+// by now, or for which there is no place, is left to whoever comes to it.
 func (r *Runner) Attend(ctx context.Context, taskID string) error {
-	if r.reserve(1) == 0 {
-		return nil
-	}
-	h, err := r.claimOne(ctx, taskID, goOn)
-	if err != nil {
+	for {
+		if h := r.holder(taskID); h != nil {
+			return h.untilStepped(ctx) // the poll was quicker
+		}
+		if r.reserve(1) == 0 {
+			return nil
+		}
+		h, err := r.claimOne(ctx, taskID, goOn)
+		if err == nil {
+			return h.untilStepped(ctx)
+		}
 		r.free(1)
-		return err
-	}
-	select {
-	case <-h.stepped:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+		if !errors.Is(err, storage.ErrLeaseHeld) || !r.mayHold(taskID) {
+			return err
+		}
+		// The poll may have it and not hold it yet.
+		pause.For(ctx, claimPause)
 	}
 }
+
+// claimPause is longer than it takes to go from a claim to holding its tasks.
+const claimPause = time.Millisecond
 
 // RunOnce makes one step of a task under a lease and releases it: what is due
 // is applied, or else what is executing is carried out and its end applied.
@@ -124,12 +134,7 @@ func (r *Runner) RunOnce(ctx context.Context, taskID string) error {
 		r.free(1)
 		return err
 	}
-	select {
-	case <-h.stepped:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return h.untilStepped(ctx)
 }
 
 func (r *Runner) claimOne(ctx context.Context, taskID string, extent extent) (h *held, err error) {

@@ -269,10 +269,12 @@ func (s *service) choose(want Want, now time.Time) (best *worker, untried bool) 
 			}
 		}
 	}
-	s.turn++
 	if best == nil {
 		// A worker that refused lately is better than none.
 		best = aside
+	}
+	if best != nil {
+		s.turn++
 	}
 	return best, untried
 }
