@@ -12,6 +12,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx/httpxtest"
 )
 
 func TestCreateFlow_IsServedInEverySpelling(t *testing.T) {
@@ -21,12 +22,12 @@ func TestCreateFlow_IsServedInEverySpelling(t *testing.T) {
 		{"/flows", `{"Name":"a","Description":"first"}`},
 		{"/api/flows", `{"name":"  a ","DESCRIPTION":"first"}`},
 	} {
-		w := c.post(tc.path, tc.body)
+		w := c.Post(tc.path, tc.body)
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
-		id := decode[catalogapi.Created](t, w).ID
+		id := httpxtest.Decode[catalogapi.Created](t, w).ID
 		require.Regexp(t, `^flow-`, id)
 
-		got := decode[map[string]any](t, c.get("/api/flows/get?Id="+id))
+		got := httpxtest.Decode[map[string]any](t, c.Get("/api/flows/get?Id="+id))
 		require.InDelta(t, 1.8e12, got["created_at"], 1e12, "unix milliseconds")
 		delete(got, "created_at")
 		require.Equal(t, map[string]any{"id": id, "name": "a", "description": "first"}, got)
@@ -36,18 +37,18 @@ func TestCreateFlow_IsServedInEverySpelling(t *testing.T) {
 func TestCreateFlow_NamesEveryFault(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	p := requireProblem(t, c.post("/flows", `{}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"name"}, faultPaths(p))
-	requireProblem(t, c.post("/flows", ``), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.post("/flows", `{"name":" \t "}`), http.StatusBadRequest, "invalid_argument")
-	p = requireProblem(t, c.post("/flows", body(t, map[string]any{
+	p := httpxtest.RequireProblem(t, c.Post("/flows", `{}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"name"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, c.Post("/flows", ``), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Post("/flows", `{"name":" \t "}`), http.StatusBadRequest, "invalid_argument")
+	p = httpxtest.RequireProblem(t, c.Post("/flows", body(t, map[string]any{
 		"name": strings.Repeat("ü", 201), "description": "\x00" + strings.Repeat("d", 10_001),
 	})), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"name", "description", "description"}, faultPaths(p))
-	p = requireProblem(t, c.post("/flows", `{"name":1,"description":[]}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"description", "name"}, faultPaths(p))
-	requireProblem(t, c.post("/flows", `{"name":"a\u0000b"}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, http.StatusOK, c.post("/flows", body(t, map[string]any{"name": strings.Repeat("ü", 200), "description": "a\nb"})).Code)
+	require.Equal(t, []string{"name", "description", "description"}, httpxtest.FaultPaths(p))
+	p = httpxtest.RequireProblem(t, c.Post("/flows", `{"name":1,"description":[]}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"description", "name"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, c.Post("/flows", `{"name":"a\u0000b"}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, http.StatusOK, c.Post("/flows", body(t, map[string]any{"name": strings.Repeat("ü", 200), "description": "a\nb"})).Code)
 }
 
 func TestFindFlow_GivesTheFirstThatTookTheName(t *testing.T) {
@@ -61,17 +62,17 @@ func TestFindFlow_GivesTheFirstThatTookTheName(t *testing.T) {
 
 	_, err = c.client.FindFlow(t.Context(), "never")
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	requireProblem(t, c.get("/flows/get?id=flow-none"), http.StatusNotFound, "not_found")
-	requireProblem(t, c.get("/flows/get"), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.get("/flows/get?id=a&name=b"), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.get("/flows/get?id=%00"), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.get("/flows/get?name=%ff"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Get("/flows/get?id=flow-none"), http.StatusNotFound, "not_found")
+	httpxtest.RequireProblem(t, c.Get("/flows/get"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Get("/flows/get?id=a&name=b"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Get("/flows/get?id=%00"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Get("/flows/get?name=%ff"), http.StatusBadRequest, "invalid_argument")
 }
 
 func TestListFlows_Pages(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	require.JSONEq(t, `{"data":[],"total":0,"page":1,"size":10}`, c.get("/flows").Body.String())
+	require.JSONEq(t, `{"data":[],"total":0,"page":1,"size":10}`, c.Get("/flows").Body.String())
 	var ids []string
 	for n := range 25 {
 		ids = append([]string{c.flow(fmt.Sprintf("f%d", n%5))}, ids...)
@@ -116,10 +117,10 @@ func TestListFlows_Pages(t *testing.T) {
 func TestListFlows_NamesEveryFault(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	p := requireProblem(t, c.get("/flows?page=-1&page_size=1001"), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"page", "page_size"}, faultPaths(p))
+	p := httpxtest.RequireProblem(t, c.Get("/flows?page=-1&page_size=1001"), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"page", "page_size"}, httpxtest.FaultPaths(p))
 	for _, query := range []string{"page=0", "page=x", "page_size=0", "pageSize=-5", "page=99999999999999999999", "cursor=%00", "name=%00"} {
-		requireProblem(t, c.get("/api/flows?"+query), http.StatusBadRequest, "invalid_argument")
+		httpxtest.RequireProblem(t, c.Get("/api/flows?"+query), http.StatusBadRequest, "invalid_argument")
 	}
 }
 
@@ -129,28 +130,28 @@ func TestStrict_RefusesUnknownFields(t *testing.T) {
 	strict := func(path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 		r.Header.Set("Prefer", "handling=strict")
-		return c.do(r)
+		return c.Do(r)
 	}
-	p := requireProblem(t, strict("/flows", `{"name":"a","owner":"me","zone":1}`), http.StatusBadRequest, "unknown_field")
-	require.Equal(t, []string{"owner", "zone"}, faultPaths(p))
+	p := httpxtest.RequireProblem(t, strict("/flows", `{"name":"a","owner":"me","zone":1}`), http.StatusBadRequest, "unknown_field")
+	require.Equal(t, []string{"owner", "zone"}, httpxtest.FaultPaths(p))
 	require.Equal(t, http.StatusOK, strict("/flows", `{"Name":"a"}`).Code)
-	require.Equal(t, http.StatusOK, c.post("/flows", `{"name":"a","owner":"me"}`).Code)
+	require.Equal(t, http.StatusOK, c.Post("/flows", `{"name":"a","owner":"me"}`).Code)
 }
 
 func TestErrors_HaveOneShape(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	requireProblem(t, c.post("/flows", `{"name":"a"`), http.StatusBadRequest, "malformed_body")
-	requireProblem(t, c.post("/flows", `{"name":"`+strings.Repeat("x", 4<<20)+`"}`), http.StatusRequestEntityTooLarge, "body_too_large")
-	requireProblem(t, c.get("/flow"), http.StatusNotFound, "not_found")
-	requireProblem(t, c.get("/api/internal/versions/resolve?flow_id=x"), http.StatusNotFound, "not_found")
+	httpxtest.RequireProblem(t, c.Post("/flows", `{"name":"a"`), http.StatusBadRequest, "malformed_body")
+	httpxtest.RequireProblem(t, c.Post("/flows", `{"name":"`+strings.Repeat("x", 4<<20)+`"}`), http.StatusRequestEntityTooLarge, "body_too_large")
+	httpxtest.RequireProblem(t, c.Get("/flow"), http.StatusNotFound, "not_found")
+	httpxtest.RequireProblem(t, c.Get("/api/internal/versions/resolve?flow_id=x"), http.StatusNotFound, "not_found")
 	for path, allow := range map[string]string{
 		"/flows": "GET, HEAD, OPTIONS, POST", "/api/flows/version": "GET, HEAD, OPTIONS, POST", "/flows/version/get": "GET, HEAD, OPTIONS",
 	} {
-		w := c.do(httptest.NewRequest(http.MethodDelete, path, http.NoBody))
-		requireProblem(t, w, http.StatusMethodNotAllowed, "method_not_allowed")
+		w := c.Do(httptest.NewRequest(http.MethodDelete, path, http.NoBody))
+		httpxtest.RequireProblem(t, w, http.StatusMethodNotAllowed, "method_not_allowed")
 		require.Equal(t, allow, w.Header().Get("Allow"))
-		require.Equal(t, http.StatusNoContent, c.do(httptest.NewRequest(http.MethodOptions, path, http.NoBody)).Code)
+		require.Equal(t, http.StatusNoContent, c.Do(httptest.NewRequest(http.MethodOptions, path, http.NoBody)).Code)
 	}
 }
 
@@ -159,7 +160,7 @@ func TestFlows_KeepAnyText(t *testing.T) {
 	c := setup(t)
 	name := `'; DROP TABLE flows; -- %_ "ünï" 漢字 🚀`
 	id := c.flow(name)
-	got := decode[catalogapi.Flow](t, c.get("/flows/get?name="+url.QueryEscape(name)))
+	got := httpxtest.Decode[catalogapi.Flow](t, c.Get("/flows/get?name="+url.QueryEscape(name)))
 	require.Equal(t, id, got.ID)
 	require.Equal(t, name, got.Name)
 }
@@ -169,7 +170,7 @@ func TestDatabaseAway_AnswersUnavailable(t *testing.T) {
 	c := open(t, config(t))
 	require.NoError(t, c.service.Ready(t.Context()))
 	require.NoError(t, c.service.Close())
-	p := requireProblem(t, c.get("/flows"), http.StatusServiceUnavailable, "unavailable")
+	p := httpxtest.RequireProblem(t, c.Get("/flows"), http.StatusServiceUnavailable, "unavailable")
 	require.NotContains(t, p.Detail, "closed", "no cause is shown")
 	require.Error(t, c.service.Ready(t.Context()))
 }

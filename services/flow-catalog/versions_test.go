@@ -14,6 +14,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx/httpxtest"
 )
 
 func TestCreateVersion_TakesEveryFormAndStoresCanonicalJSON(t *testing.T) {
@@ -26,13 +27,13 @@ func TestCreateVersion_TakesEveryFormAndStoresCanonicalJSON(t *testing.T) {
 		{"flowId": id, "DefinitionYAML": "start: A\nnodes:\n  A: {kind: executor, service: sum}\n"},
 		{"FlowID": id, "definition": json.RawMessage(minimal), "Version": 0, "Status": "PUBLISHED"},
 	} {
-		w := c.post([]string{"/flows/version", "/api/flows/version"}[n%2], body(t, fields))
+		w := c.Post([]string{"/flows/version", "/api/flows/version"}[n%2], body(t, fields))
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
-		made := decode[catalogapi.VersionCreated](t, w)
+		made := httpxtest.Decode[catalogapi.VersionCreated](t, w)
 		require.Regexp(t, `^ver-`, made.ID)
 		require.Equal(t, n+1, made.Version)
 
-		got := decode[map[string]any](t, c.get("/flows/version/get?ID="+made.ID))
+		got := httpxtest.Decode[map[string]any](t, c.Get("/flows/version/get?ID="+made.ID))
 		require.InDelta(t, 1.8e12, got["created_at"], 1e12)
 		delete(got, "created_at")
 		require.Equal(t, map[string]any{
@@ -56,8 +57,8 @@ func TestCreateVersion_NumbersVersions(t *testing.T) {
 	}
 	_, err := publish(7)
 	require.Equal(t, errs.AlreadyExists, errs.CodeOf(err))
-	w := c.post("/flows/version", body(t, map[string]any{"FlowID": id, "Version": 3, "DefinitionJSON": minimal}))
-	requireProblem(t, w, http.StatusConflict, "already_exists")
+	w := c.Post("/flows/version", body(t, map[string]any{"FlowID": id, "Version": 3, "DefinitionJSON": minimal}))
+	httpxtest.RequireProblem(t, w, http.StatusConflict, "already_exists")
 
 	versions, err := c.client.ListVersions(t.Context(), id)
 	require.NoError(t, err)
@@ -95,33 +96,33 @@ func TestCreateVersion_NamesEveryFaultOfTheRequest(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	id := c.flow("f")
-	p := requireProblem(t, c.post("/flows/version", `{"version":-1,"status":"live"}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"flow_id", "version", "status", "definition"}, faultPaths(p))
-	p = requireProblem(t, c.post("/flows/version", body(t, map[string]any{
+	p := httpxtest.RequireProblem(t, c.Post("/flows/version", `{"version":-1,"status":"live"}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"flow_id", "version", "status", "definition"}, httpxtest.FaultPaths(p))
+	p = httpxtest.RequireProblem(t, c.Post("/flows/version", body(t, map[string]any{
 		"flow_id": id, "definition_json": minimal, "definition": json.RawMessage(minimal),
 	})), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"definition"}, faultPaths(p))
-	p = requireProblem(t, c.post("/flows/version", `{"flow_id":"x","definition":null,"definition_json":""}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"definition"}, faultPaths(p))
-	requireProblem(t, c.post("/flows/version", `{"flow_id":"x","DefinitionJSON":{"start":"A"}}`), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.post("/flows/version", `{"flow_id":"x","version":2147483648}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"definition"}, httpxtest.FaultPaths(p))
+	p = httpxtest.RequireProblem(t, c.Post("/flows/version", `{"flow_id":"x","definition":null,"definition_json":""}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"definition"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, c.Post("/flows/version", `{"flow_id":"x","DefinitionJSON":{"start":"A"}}`), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Post("/flows/version", `{"flow_id":"x","version":2147483648}`), http.StatusBadRequest, "invalid_argument")
 
-	w := c.post("/flows/version", body(t, map[string]any{"flow_id": "flow-none", "definition_json": minimal}))
-	requireProblem(t, w, http.StatusNotFound, "not_found")
+	w := c.Post("/flows/version", body(t, map[string]any{"flow_id": "flow-none", "definition_json": minimal}))
+	httpxtest.RequireProblem(t, w, http.StatusNotFound, "not_found")
 }
 
 func TestCreateVersion_NamesEveryFaultOfTheDefinition(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	id := c.flow("f")
-	w := c.post("/api/flows/version", body(t, map[string]any{"flow_id": id, "definition": json.RawMessage(`{
+	w := c.Post("/api/flows/version", body(t, map[string]any{"flow_id": id, "definition": json.RawMessage(`{
 		"start": "Z", "colour": 1,
 		"nodes": {"A": {"kind": "exec", "service": "s"}, "B": {"kind": "executor", "max_retries": -1, "service": "s"},
 			"C": {"kind": "choice", "choice_cases": [{"action": "x", "expr": {"eq": [1, 1], "ne": [1, 2]}}]}},
 		"edges": [{"from": "A", "to": "nowhere"}, {"from": "B", "to": "A"}, {"from": "B", "action": "default", "to": ""}]}`)}))
-	p := requireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
+	p := httpxtest.RequireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
 	for _, path := range []string{"start", "colour", "nodes.A.kind", "nodes.B.max_retries", "edges[0].to", "edges[2]"} {
-		require.Contains(t, strings.Join(faultPaths(p), "\n"), path)
+		require.Contains(t, strings.Join(httpxtest.FaultPaths(p), "\n"), path)
 	}
 	for _, f := range p.Faults {
 		require.NotEmpty(t, f.Code)
@@ -134,10 +135,10 @@ func TestCreateVersion_NamesEveryFaultOfTheDefinition(t *testing.T) {
 		{"flow_id": id, "definition": 7},
 		{"flow_id": id, "definition": json.RawMessage(`{}`), "status": "draft"},
 	} {
-		p := requireProblem(t, c.post("/flows/version", body(t, fields)), http.StatusUnprocessableEntity, "invalid_definition")
+		p := httpxtest.RequireProblem(t, c.Post("/flows/version", body(t, fields)), http.StatusUnprocessableEntity, "invalid_definition")
 		require.NotEmpty(t, p.Faults)
 	}
-	require.JSONEq(t, `[]`, c.get("/flows/version?flow_id="+id).Body.String(), "nothing of it is stored")
+	require.JSONEq(t, `[]`, c.Get("/flows/version?flow_id="+id).Body.String(), "nothing of it is stored")
 }
 
 func TestCreateVersion_RefusesDefinitionsOverTheLimit(t *testing.T) {
@@ -149,11 +150,11 @@ func TestCreateVersion_RefusesDefinitionsOverTheLimit(t *testing.T) {
 		end := `"}}}}`
 		return start + strings.Repeat("x", size-len(start)-len(end)) + end
 	}
-	w := c.post("/flows/version", body(t, map[string]any{"flow_id": id, "definition_json": definition(1<<20 + 1)}))
-	p := requireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
+	w := c.Post("/flows/version", body(t, map[string]any{"flow_id": id, "definition_json": definition(1<<20 + 1)}))
+	p := httpxtest.RequireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
 	require.Equal(t, "too_large", p.Faults[0].Code)
 	require.Contains(t, p.Detail, "1048577")
-	w = c.post("/flows/version", body(t, map[string]any{"flow_id": id, "definition_json": definition(1 << 20)}))
+	w = c.Post("/flows/version", body(t, map[string]any{"flow_id": id, "definition_json": definition(1 << 20)}))
 	require.Equal(t, http.StatusOK, w.Code)
 
 	cfg := config(t)
@@ -161,8 +162,8 @@ func TestCreateVersion_RefusesDefinitionsOverTheLimit(t *testing.T) {
 	small := open(t, cfg)
 	defer func() { require.NoError(t, small.service.Close()) }()
 	two := `{"start":"A","nodes":{"A":{"kind":"executor","service":"s"},"B":{"kind":"executor","service":"s"}},"edges":[{"from":"A","to":"B"}]}`
-	w = small.post("/flows/version", body(t, map[string]any{"flow_id": small.flow("f"), "definition_json": two}))
-	p = requireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
+	w = small.Post("/flows/version", body(t, map[string]any{"flow_id": small.flow("f"), "definition_json": two}))
+	p = httpxtest.RequireProblem(t, w, http.StatusUnprocessableEntity, "invalid_definition")
 	require.Equal(t, "too_many_nodes", p.Faults[0].Code)
 }
 
@@ -184,7 +185,7 @@ func TestCreateVersion_KeepsNumbersAsWritten(t *testing.T) {
 	params := `{"big":9223372036854775807,"decimal":0.10000000000000000001,"exp":1.50E+300,"z":1,"a":"<&>"}`
 	definition := `{"start":"A","nodes":{"A":{"kind":"executor","service":"s","params":` + params + `}}}`
 	for _, field := range []string{"definition_json", "definition_yaml"} {
-		made := decode[catalogapi.VersionCreated](t, c.post("/flows/version",
+		made := httpxtest.Decode[catalogapi.VersionCreated](t, c.Post("/flows/version",
 			body(t, map[string]any{"flow_id": c.flow("f"), field: definition})))
 		got, err := c.client.GetVersion(t.Context(), made.ID)
 		require.NoError(t, err)
@@ -196,14 +197,14 @@ func TestGetVersion_Faults(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	for _, path := range []string{"/flows/version/get?id=ver-none", "/flows/version?flow_id=flow-none"} {
-		requireProblem(t, c.get(path), http.StatusNotFound, "not_found")
+		httpxtest.RequireProblem(t, c.Get(path), http.StatusNotFound, "not_found")
 	}
-	p := requireProblem(t, c.get("/flows/version/get"), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"id"}, faultPaths(p))
-	p = requireProblem(t, c.get("/api/flows/version"), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"flow_id"}, faultPaths(p))
-	requireProblem(t, c.get("/flows/version/get?id=%00"), http.StatusBadRequest, "invalid_argument")
-	require.JSONEq(t, `[]`, c.get("/flows/version?flow_id="+c.flow("f")).Body.String())
+	p := httpxtest.RequireProblem(t, c.Get("/flows/version/get"), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"id"}, httpxtest.FaultPaths(p))
+	p = httpxtest.RequireProblem(t, c.Get("/api/flows/version"), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"flow_id"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, c.Get("/flows/version/get?id=%00"), http.StatusBadRequest, "invalid_argument")
+	require.JSONEq(t, `[]`, c.Get("/flows/version?flow_id="+c.flow("f")).Body.String())
 }
 
 func TestResolveVersion_GivesTheNumberOrTheNewestPublished(t *testing.T) {
@@ -231,8 +232,8 @@ func TestResolveVersion_GivesTheNumberOrTheNewestPublished(t *testing.T) {
 	require.ErrorContains(t, err, "no version 11")
 	_, err = c.client.ResolveVersion(t.Context(), "flow-none", 0)
 	require.ErrorContains(t, err, "no flow")
-	requireProblem(t, c.get("/internal/versions/resolve"), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, c.get(fmt.Sprintf("/internal/versions/resolve?flow_id=%s&version=-1", url.QueryEscape(id))),
+	httpxtest.RequireProblem(t, c.Get("/internal/versions/resolve"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, c.Get(fmt.Sprintf("/internal/versions/resolve?flow_id=%s&version=-1", url.QueryEscape(id))),
 		http.StatusBadRequest, "invalid_argument")
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx/httpxtest"
 )
 
 // pass lets the fake clock of a synctest bubble move on.
@@ -48,10 +49,10 @@ func TestTTL_OfAListIsInSecondsAndChangesNothingElse(t *testing.T) {
 		defer r.stop()
 		r.register("w", 0)
 		pass(t, 20*time.Second)
-		require.Contains(t, r.get("/list?ttl=21").Body.String(), `"online"`)
-		require.Contains(t, r.get("/list?ttl=20").Body.String(), `"offline"`)
-		require.Contains(t, r.get("/list?ttl=0").Body.String(), `"offline"`, "0 is the registry's own")
-		requireProblem(t, r.get("/allocate?service=sum"), http.StatusServiceUnavailable, "no_worker")
+		require.Contains(t, r.Get("/list?ttl=21").Body.String(), `"online"`)
+		require.Contains(t, r.Get("/list?ttl=20").Body.String(), `"offline"`)
+		require.Contains(t, r.Get("/list?ttl=0").Body.String(), `"offline"`, "0 is the registry's own")
+		httpxtest.RequireProblem(t, r.Get("/allocate?service=sum"), http.StatusServiceUnavailable, "no_worker")
 	})
 }
 
@@ -67,7 +68,7 @@ func TestPrune_ForgetsWorkersNotHeardOfForLong(t *testing.T) {
 		r.register("quiet", 0)
 		pass(t, 32*time.Minute)
 		require.Equal(t, map[string]string{"quiet": "offline"}, r.statuses())
-		requireProblem(t, r.post("/heartbeat", `{"id":"gone"}`), http.StatusNotFound, "not_found")
+		httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"id":"gone"}`), http.StatusNotFound, "not_found")
 	})
 }
 
@@ -125,11 +126,11 @@ func TestHeartbeat_Faults(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	r.register("w", 0)
-	requireProblem(t, r.post("/heartbeat", `{"id":"unknown","load":1}`), http.StatusNotFound, "not_found")
-	p := requireProblem(t, r.post("/heartbeat", `{"load":-1}`), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"id", "load"}, faultPaths(p))
-	requireProblem(t, r.post("/heartbeat", `{"id":"w\u0000"}`), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, r.post("/heartbeat", `{"id":"w","url":"queue"}`), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"id":"unknown","load":1}`), http.StatusNotFound, "not_found")
+	p := httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"load":-1}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"id", "load"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"id":"w\u0000"}`), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"id":"w","url":"queue"}`), http.StatusBadRequest, "invalid_argument")
 }
 
 func TestHeartbeat_MovesTheAddress(t *testing.T) {
@@ -164,5 +165,5 @@ func TestAllocate_TakesTheLeastLoadedAndSharesTies(t *testing.T) {
 	worker, err := r.client.Allocate(t.Context(), "sum")
 	require.NoError(t, err)
 	require.Equal(t, "busy", worker.ID)
-	requireProblem(t, r.get("/allocate?service=other"), http.StatusServiceUnavailable, "no_worker")
+	httpxtest.RequireProblem(t, r.Get("/allocate?service=other"), http.StatusServiceUnavailable, "no_worker")
 }

@@ -10,17 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/httpx/httpxtest"
 )
 
 func TestRegister_ListsTheWorkerAsOnline(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	w := r.post("/workers/register", `{"id":"w1","url":"http://10.0.0.1:9000","services":["sum","upper"],"load":3,
+	w := r.Post("/workers/register", `{"id":"w1","url":"http://10.0.0.1:9000","services":["sum","upper"],"load":3,
 		"type":"http","max_concurrency":8,"labels":{"zone":"a"},"lastHeartbeat":1700000000}`)
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	require.JSONEq(t, `{"ok":"1"}`, w.Body.String())
 
-	listed := decode[[]map[string]any](t, r.get("/workers/list"))
+	listed := httpxtest.Decode[[]map[string]any](t, r.Get("/workers/list"))
 	require.Len(t, listed, 1)
 	require.InDelta(t, 1.8e12, listed[0]["last_heartbeat"], 1e12, "unix milliseconds of the registry's clock")
 	delete(listed[0], "last_heartbeat")
@@ -35,33 +36,33 @@ func TestRoutes_AreServedInEveryDocumentedSpelling(t *testing.T) {
 	r := setup(t)
 	for _, prefix := range []string{"/workers", "/api/workers", "", "/api"} {
 		id := "w" + strings.ReplaceAll(prefix, "/", "-")
-		w := r.post(prefix+"/register", fmt.Sprintf(`{"ID":%q,"Url":"http://10.0.0.1","Services":["sum"],"MaxConcurrency":2}`, id))
+		w := r.Post(prefix+"/register", fmt.Sprintf(`{"ID":%q,"Url":"http://10.0.0.1","Services":["sum"],"MaxConcurrency":2}`, id))
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
-		w = r.post(prefix+"/heartbeat", fmt.Sprintf(`{"Id":%q,"LOAD":4}`, id))
+		w = r.Post(prefix+"/heartbeat", fmt.Sprintf(`{"Id":%q,"LOAD":4}`, id))
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		require.JSONEq(t, `{"ok":"1"}`, w.Body.String())
-		require.Contains(t, r.get(prefix+"/list?Service=sum").Body.String(), `"`+id+`"`)
-		require.Equal(t, http.StatusOK, r.get(prefix+"/allocate?service=sum").Code)
+		require.Contains(t, r.Get(prefix+"/list?Service=sum").Body.String(), `"`+id+`"`)
+		require.Equal(t, http.StatusOK, r.Get(prefix+"/allocate?service=sum").Code)
 	}
-	require.Equal(t, http.StatusOK, r.post("/api/workers/deregister", `{"id":"w"}`).Code)
-	require.Equal(t, http.StatusNotFound, r.get("/api/internal/workers/snapshot").Code, "internal routes are served bare only")
+	require.Equal(t, http.StatusOK, r.Post("/api/workers/deregister", `{"id":"w"}`).Code)
+	require.Equal(t, http.StatusNotFound, r.Get("/api/internal/workers/snapshot").Code, "internal routes are served bare only")
 }
 
 func TestRegister_NamesEveryFault(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	w := r.post("/register", `{"id":" ","url":"ftp://u:p@169.254.169.254?x=1","services":["","a\u0000"],"type":"push",
+	w := r.Post("/register", `{"id":" ","url":"ftp://u:p@169.254.169.254?x=1","services":["","a\u0000"],"type":"push",
 		"load":-1,"max_concurrency":-2,"labels":{"a":"\u0007"}}`)
-	p := requireProblem(t, w, http.StatusBadRequest, "invalid_argument")
+	p := httpxtest.RequireProblem(t, w, http.StatusBadRequest, "invalid_argument")
 	require.ElementsMatch(t, []string{
 		"id", "services[0]", "services[1]", "url", "url", "url", "url", "labels.a", "type", "load", "max_concurrency",
-	}, faultPaths(p))
+	}, httpxtest.FaultPaths(p))
 
-	p = requireProblem(t, r.post("/register", ``), http.StatusBadRequest, "invalid_argument")
-	require.ElementsMatch(t, []string{"id", "services", "url"}, faultPaths(p))
+	p = httpxtest.RequireProblem(t, r.Post("/register", ``), http.StatusBadRequest, "invalid_argument")
+	require.ElementsMatch(t, []string{"id", "services", "url"}, httpxtest.FaultPaths(p))
 
-	p = requireProblem(t, r.post("/register", `{"id":1,"services":"sum","load":"x"}`), http.StatusBadRequest, "invalid_argument")
-	require.ElementsMatch(t, []string{"id", "services", "load"}, faultPaths(p))
+	p = httpxtest.RequireProblem(t, r.Post("/register", `{"id":1,"services":"sum","load":"x"}`), http.StatusBadRequest, "invalid_argument")
+	require.ElementsMatch(t, []string{"id", "services", "load"}, httpxtest.FaultPaths(p))
 	require.Empty(t, r.statuses())
 }
 
@@ -72,14 +73,14 @@ func TestRegister_RefusesAddressesThatWouldReachMetadata(t *testing.T) {
 		"http://169.254.169.254/latest", "http://[::ffff:169.254.169.254]:80", "http://2852039166/", "http://0xa9fea9fe",
 		"http://[fe80::1%25eth0]:9000", "http://metadata.google.internal.", "HTTP://Metadata:80",
 	} {
-		w := r.post("/register", fmt.Sprintf(`{"id":"w","url":%q,"services":["sum"]}`, url))
-		p := requireProblem(t, w, http.StatusBadRequest, "invalid_argument")
-		require.Equal(t, []string{"url"}, faultPaths(p), url)
+		w := r.Post("/register", fmt.Sprintf(`{"id":"w","url":%q,"services":["sum"]}`, url))
+		p := httpxtest.RequireProblem(t, w, http.StatusBadRequest, "invalid_argument")
+		require.Equal(t, []string{"url"}, httpxtest.FaultPaths(p), url)
 	}
 	r.register("w", 0)
-	w := r.post("/heartbeat", `{"id":"w","url":"http://169.254.169.254"}`)
-	requireProblem(t, w, http.StatusBadRequest, "invalid_argument")
-	require.NotContains(t, r.get("/list").Body.String(), "169.254")
+	w := r.Post("/heartbeat", `{"id":"w","url":"http://169.254.169.254"}`)
+	httpxtest.RequireProblem(t, w, http.StatusBadRequest, "invalid_argument")
+	require.NotContains(t, r.Get("/list").Body.String(), "169.254")
 }
 
 func TestRegister_HoldsURLsToTheOperatorsList(t *testing.T) {
@@ -95,7 +96,7 @@ func TestRegister_HoldsURLsToTheOperatorsList(t *testing.T) {
 		"http://workers.example":        http.StatusBadRequest,
 		"http://127.0.0.1:9000":         http.StatusBadRequest,
 	} {
-		w := r.post("/register", fmt.Sprintf(`{"id":"w","url":%q,"services":["sum"]}`, url))
+		w := r.Post("/register", fmt.Sprintf(`{"id":"w","url":%q,"services":["sum"]}`, url))
 		require.Equal(t, status, w.Code, url)
 	}
 }
@@ -109,11 +110,11 @@ func TestRegister_TakesPullWorkersWithoutAnAddress(t *testing.T) {
 		`{"id":"c","services":["sum"],"type":"local"}`,
 		`{"id":"d","url":"http://10.0.0.9","services":["sum"],"type":"async"}`,
 	} {
-		require.Equal(t, http.StatusOK, r.post("/api/register", body).Code, body)
+		require.Equal(t, http.StatusOK, r.Post("/api/register", body).Code, body)
 	}
-	require.Equal(t, http.StatusOK, r.post("/heartbeat", `{"id":"a","url":"queue","load":1}`).Code)
-	requireProblem(t, r.post("/register", `{"id":"e","url":"queue","services":["sum"]}`), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, r.post("/register", `{"id":"e","url":"http://169.254.0.1","services":["sum"],"type":"async"}`),
+	require.Equal(t, http.StatusOK, r.Post("/heartbeat", `{"id":"a","url":"queue","load":1}`).Code)
+	httpxtest.RequireProblem(t, r.Post("/register", `{"id":"e","url":"queue","services":["sum"]}`), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Post("/register", `{"id":"e","url":"http://169.254.0.1","services":["sum"],"type":"async"}`),
 		http.StatusBadRequest, "invalid_argument")
 }
 
@@ -124,7 +125,7 @@ func TestRegister_ReplacesWhatTheWorkerOffers(t *testing.T) {
 	require.NoError(t, r.client.Register(t.Context(), registryapi.RegisterRequest{
 		ID: "w", URL: "http://10.0.0.2", Services: []string{"upper"},
 	}))
-	require.JSONEq(t, `[]`, r.get("/list?service=sum").Body.String())
+	require.JSONEq(t, `[]`, r.Get("/list?service=sum").Body.String())
 	workers, err := r.client.List(t.Context(), "upper")
 	require.NoError(t, err)
 	require.Len(t, workers, 1)
@@ -138,30 +139,30 @@ func TestStrict_RefusesUnknownFieldsButTakesLastHeartbeat(t *testing.T) {
 	strict := func(body string) *httptest.ResponseRecorder {
 		req := httptest.NewRequest(http.MethodPost, "/register", strings.NewReader(body))
 		req.Header.Set("Prefer", "handling=strict")
-		return r.do(req)
+		return r.Do(req)
 	}
-	p := requireProblem(t, strict(`{"id":"w","url":"http://10.0.0.1","services":["sum"],"colour":1,"shape":2}`),
+	p := httpxtest.RequireProblem(t, strict(`{"id":"w","url":"http://10.0.0.1","services":["sum"],"colour":1,"shape":2}`),
 		http.StatusBadRequest, "unknown_field")
-	require.Equal(t, []string{"colour", "shape"}, faultPaths(p))
+	require.Equal(t, []string{"colour", "shape"}, httpxtest.FaultPaths(p))
 	require.Equal(t, http.StatusOK, strict(`{"id":"w","url":"http://10.0.0.1","services":["sum"],"lastHeartbeat":"now"}`).Code)
-	require.Equal(t, http.StatusOK, r.post("/register", `{"id":"w","url":"http://10.0.0.1","services":["sum"],"colour":1}`).Code)
+	require.Equal(t, http.StatusOK, r.Post("/register", `{"id":"w","url":"http://10.0.0.1","services":["sum"],"colour":1}`).Code)
 }
 
 func TestErrors_HaveOneShape(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	requireProblem(t, r.post("/register", `{"id":`), http.StatusBadRequest, "malformed_body")
-	requireProblem(t, r.post("/register", `[]`), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, r.post("/register", `"`+strings.Repeat("x", 5<<20)+`"`), http.StatusRequestEntityTooLarge, "body_too_large")
-	requireProblem(t, r.get("/workers"), http.StatusNotFound, "not_found")
-	w := r.get("/workers/register")
-	requireProblem(t, w, http.StatusMethodNotAllowed, "method_not_allowed")
+	httpxtest.RequireProblem(t, r.Post("/register", `{"id":`), http.StatusBadRequest, "malformed_body")
+	httpxtest.RequireProblem(t, r.Post("/register", `[]`), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Post("/register", `"`+strings.Repeat("x", 5<<20)+`"`), http.StatusRequestEntityTooLarge, "body_too_large")
+	httpxtest.RequireProblem(t, r.Get("/workers"), http.StatusNotFound, "not_found")
+	w := r.Get("/workers/register")
+	httpxtest.RequireProblem(t, w, http.StatusMethodNotAllowed, "method_not_allowed")
 	require.Equal(t, "OPTIONS, POST", w.Header().Get("Allow"))
-	requireProblem(t, r.get("/list?ttl=-1"), http.StatusBadRequest, "invalid_argument")
-	requireProblem(t, r.get("/list?ttl=15s"), http.StatusBadRequest, "invalid_argument")
-	p := requireProblem(t, r.get("/allocate"), http.StatusBadRequest, "invalid_argument")
-	require.Equal(t, []string{"service"}, faultPaths(p))
-	requireProblem(t, r.get("/internal/workers/snapshot?wait_ms=60001"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Get("/list?ttl=-1"), http.StatusBadRequest, "invalid_argument")
+	httpxtest.RequireProblem(t, r.Get("/list?ttl=15s"), http.StatusBadRequest, "invalid_argument")
+	p := httpxtest.RequireProblem(t, r.Get("/allocate"), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"service"}, httpxtest.FaultPaths(p))
+	httpxtest.RequireProblem(t, r.Get("/internal/workers/snapshot?wait_ms=60001"), http.StatusBadRequest, "invalid_argument")
 }
 
 func TestDeregister_TakesTheWorkerOutAtOnce(t *testing.T) {
@@ -169,10 +170,10 @@ func TestDeregister_TakesTheWorkerOutAtOnce(t *testing.T) {
 	r := setup(t)
 	r.register("w", 0)
 	require.NoError(t, r.client.Deregister(t.Context(), "w"))
-	require.JSONEq(t, `[]`, r.get("/list").Body.String())
-	requireProblem(t, r.post("/heartbeat", `{"id":"w"}`), http.StatusNotFound, "not_found")
-	requireProblem(t, r.post("/workers/deregister", `{"id":"w"}`), http.StatusNotFound, "not_found")
-	requireProblem(t, r.post("/workers/deregister", `{}`), http.StatusBadRequest, "invalid_argument")
+	require.JSONEq(t, `[]`, r.Get("/list").Body.String())
+	httpxtest.RequireProblem(t, r.Post("/heartbeat", `{"id":"w"}`), http.StatusNotFound, "not_found")
+	httpxtest.RequireProblem(t, r.Post("/workers/deregister", `{"id":"w"}`), http.StatusNotFound, "not_found")
+	httpxtest.RequireProblem(t, r.Post("/workers/deregister", `{}`), http.StatusBadRequest, "invalid_argument")
 }
 
 func TestDatabaseAway_AnswersUnavailable(t *testing.T) {
@@ -180,9 +181,9 @@ func TestDatabaseAway_AnswersUnavailable(t *testing.T) {
 	r := setup(t)
 	r.register("w", 0)
 	r.stop() // closes the database
-	p := requireProblem(t, r.post("/register", `{"id":"x","url":"http://10.0.0.1","services":["sum"]}`),
+	p := httpxtest.RequireProblem(t, r.Post("/register", `{"id":"x","url":"http://10.0.0.1","services":["sum"]}`),
 		http.StatusServiceUnavailable, "unavailable")
 	require.NotContains(t, p.Detail, "closed", "no cause is shown")
-	require.Equal(t, http.StatusOK, r.post("/heartbeat", `{"id":"w"}`).Code, "heartbeats are absorbed in memory")
+	require.Equal(t, http.StatusOK, r.Post("/heartbeat", `{"id":"w"}`).Code, "heartbeats are absorbed in memory")
 	require.Error(t, r.service.Ready(t.Context()))
 }

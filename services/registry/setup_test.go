@@ -2,11 +2,8 @@ package registry_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,12 +12,13 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/registry"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
-	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/httpx/httpxtest"
 	"github.com/pocketflowgo/pocketflow/shared/httpx/inproc"
 )
 
 // instance is a registry under test, called through its handler.
 type instance struct {
+	httpxtest.Caller
 	t       *testing.T
 	service *registry.Service
 	client  *registryapi.Client
@@ -66,24 +64,7 @@ func open(t *testing.T, cfg registry.Config) *instance {
 		require.NoError(t, service.Close())
 	}
 	t.Cleanup(stop)
-	return &instance{t: t, service: service, client: client, stop: stop}
-}
-
-func (i *instance) do(r *http.Request) *httptest.ResponseRecorder {
-	i.t.Helper()
-	w := httptest.NewRecorder()
-	i.service.Handler().ServeHTTP(w, r)
-	return w
-}
-
-func (i *instance) post(path, body string) *httptest.ResponseRecorder {
-	i.t.Helper()
-	return i.do(httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
-}
-
-func (i *instance) get(path string) *httptest.ResponseRecorder {
-	i.t.Helper()
-	return i.do(httptest.NewRequest(http.MethodGet, path, http.NoBody))
+	return &instance{Caller: httpxtest.Caller{Handler: service.Handler()}, t: t, service: service, client: client, stop: stop}
 }
 
 // register registers a worker of the service "sum".
@@ -104,32 +85,4 @@ func (i *instance) statuses() map[string]string {
 		out[w.ID] = w.Status
 	}
 	return out
-}
-
-func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
-	t.Helper()
-	var out T
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out), w.Body.String())
-	return out
-}
-
-// requireProblem holds an answer to the shape of all errors and returns it.
-func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code string) httpx.Problem {
-	t.Helper()
-	require.Equal(t, status, w.Code, w.Body.String())
-	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	p := decode[httpx.Problem](t, w)
-	require.Equal(t, code, string(p.Code))
-	require.Equal(t, status, p.Status)
-	require.NotEmpty(t, p.Detail)
-	require.Equal(t, p.Detail, p.Error)
-	return p
-}
-
-func faultPaths(p httpx.Problem) []string {
-	var paths []string
-	for _, f := range p.Faults {
-		paths = append(paths, f.Path)
-	}
-	return paths
 }

@@ -42,7 +42,7 @@ func (p polled) ids() []string {
 func TestSnapshot_AnswersAtOnceWithoutAVersion(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	w := r.get("/internal/workers/snapshot?wait_ms=60000")
+	w := r.Get("/internal/workers/snapshot?wait_ms=60000")
 	require.Equal(t, 200, w.Code)
 	require.Contains(t, w.Body.String(), `"workers":[]`)
 	r.register("w", 0)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -110,22 +108,6 @@ func newest(a, b storage.Heartbeat) storage.Heartbeat {
 		b.URL = a.URL
 	}
 	return b
-}
-
-func (r *Roster) flushLoop(ctx context.Context) error {
-	ticker := time.NewTicker(flushInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		case <-r.flushNow:
-		}
-		if err := r.flush(ctx); err != nil && ctx.Err() == nil {
-			r.config.Log.Warn("flush_heartbeats_failed", zap.Error(err))
-		}
-	}
 }
 
 // flush writes all pending heartbeats.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/services/registry/internal/address"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -86,28 +85,42 @@ func New(store storage.Workers, config Config) *Roster {
 // Run writes heartbeats, refreshes the view and prunes until ctx ends. Waiting
 // snapshots are then answered at once. It is called once.
 func (r *Roster) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.flushLoop(ctx) })
-	group.Go(func() error { return r.every(ctx, refreshInterval, "refresh_workers", r.Load) })
-	group.Go(func() error { return r.every(ctx, pruneInterval, "prune_workers", r.prune) })
+	var chores sync.WaitGroup
+	for _, c := range []chore{
+		{name: "flush_heartbeats", interval: flushInterval, early: r.flushNow, work: r.flush},
+		{name: "refresh_workers", interval: refreshInterval, work: r.Load},
+		{name: "prune_workers", interval: pruneInterval, work: r.prune},
+	} {
+		chores.Go(func() { r.repeat(ctx, c) })
+	}
 	<-ctx.Done()
 	close(r.stopping)
-	return group.Wait()
+	chores.Wait()
+	return nil
 }
 
-// every does the work at each interval. A failure is logged and tried again:
-// the view in memory serves on while the database is away.
-func (r *Roster) every(ctx context.Context, interval time.Duration, name string, work func(context.Context) error) error {
-	ticker := time.NewTicker(interval)
+// chore is work that is done at each interval, and early when it is asked for.
+type chore struct {
+	name     string
+	interval time.Duration
+	early    <-chan struct{} // nil: never
+	work     func(context.Context) error
+}
+
+// repeat does a chore until ctx ends. A failure is logged and tried again: the
+// view in memory serves on while the database is away.
+func (r *Roster) repeat(ctx context.Context, c chore) {
+	ticker := time.NewTicker(c.interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
-			if err := work(ctx); err != nil && ctx.Err() == nil {
-				r.config.Log.Warn(name+"_failed", zap.Error(err))
-			}
+		case <-c.early:
+		}
+		if err := c.work(ctx); err != nil && ctx.Err() == nil {
+			r.config.Log.Warn(c.name+"_failed", zap.Error(err))
 		}
 	}
 }
