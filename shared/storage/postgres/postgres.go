@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -35,6 +36,12 @@ const (
 	// openTimeout bounds the first connection, so that a wrong address is
 	// reported and not waited for.
 	openTimeout = 10 * time.Second
+	// idleInTransaction is when the server ends a transaction that its client
+	// leaves alone. Ours are never idle for longer than a round trip; but a
+	// replica whose machine is frozen in the middle of one would keep its row
+	// locks, and with them everybody who needs those rows, until it is back.
+	idleInTransaction = 5 * time.Second
+	idleLimit         = "idle_in_transaction_session_timeout"
 	// pipelines is how many merged batches of one method run at once: while
 	// one waits for its commit the next is being executed.
 	pipelines = 2
@@ -97,6 +104,9 @@ func parse(config Config) (*pgxpool.Config, error) {
 	settings.ConnConfig.RuntimeParams["search_path"] = config.Schema
 	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
 		settings.ConnConfig.RuntimeParams["application_name"] = "pocketflow-" + config.Schema
+	}
+	if settings.ConnConfig.RuntimeParams[idleLimit] == "" {
+		settings.ConnConfig.RuntimeParams[idleLimit] = strconv.FormatInt(idleInTransaction.Milliseconds(), 10)
 	}
 	switch {
 	case config.MaxConns > 0:
