@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +47,8 @@ type batch struct {
 	// schedulers are called in turn, the next when one cannot be reached.
 	schedulers []*schedulerapi.Client
 
-	ids []string
+	ids  []string
+	away []atomic.Bool // by scheduler: it gave no answer when asked last
 }
 
 // create starts the tasks, whatever happens to the servers meanwhile: like a
@@ -55,7 +57,7 @@ type batch struct {
 func (b *batch) create(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	b.ids = make([]string, b.size)
+	b.ids, b.away = make([]string, b.size), make([]atomic.Bool, len(b.schedulers))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(creators)
 	for i := range b.size {
@@ -75,11 +77,17 @@ func (b *batch) createOne(ctx context.Context, i int) (string, error) {
 	}
 	pause := time.NewTicker(retryPause)
 	defer pause.Stop()
-	for try := i; ; try++ {
-		id, err := b.schedulers[try%len(b.schedulers)].CreateTask(ctx, request)
+	next := i % len(b.schedulers)
+	if b.away[next].Load() {
+		next = (next + 1) % len(b.schedulers)
+	}
+	for {
+		id, err := b.schedulers[next].CreateTask(ctx, request)
+		b.away[next].Store(err != nil)
 		if errs.CodeOf(err) != errs.Unavailable {
 			return id, err
 		}
+		next = (next + 1) % len(b.schedulers)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
