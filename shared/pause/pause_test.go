@@ -42,9 +42,8 @@ func TestFor_NoTimeStillAsksTheContext(t *testing.T) {
 func TestBackoff_DoublesUpToTheMost(t *testing.T) {
 	t.Parallel()
 	b := pause.Backoff{First: 100 * time.Millisecond, Most: 500 * time.Millisecond}
-	for _, want := range []time.Duration{100, 200, 400, 500, 500} {
-		want *= time.Millisecond
-		got := b.Next()
+	for _, ms := range []int{100, 200, 400, 500, 500} {
+		want, got := time.Duration(ms)*time.Millisecond, b.Next()
 		require.LessOrEqual(t, got, want)
 		require.GreaterOrEqual(t, got, want-want/4)
 	}

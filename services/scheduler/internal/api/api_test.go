@@ -155,7 +155,7 @@ func TestCreate_TakesEverySpelling(t *testing.T) {
 		`{"flow_version_id":"ver-1","flow_id":"another","params_json":"{\"a\": 1.50}"}`,
 	} {
 		_, task := f.call(http.MethodGet, "/api/tasks/get?id="+f.create(body), "")
-		require.Equal(t, `{"a":1.50}`, task["params_json"]) //nolint:testifylint // the bytes are the point
+		require.Equal(t, `{"a":1.50}`, task["params_json"])
 		require.Equal(t, "ver-1", task["flow_version_id"])
 		require.Equal(t, "running", task["status"])
 		require.Equal(t, "a", task["current_node_key"])

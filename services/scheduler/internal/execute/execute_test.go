@@ -103,10 +103,10 @@ func TestPush_SendsTheDocumentedRequest(t *testing.T) {
 	})
 	result := do(t, setup(t, url+"/"), execution())
 	require.Nil(t, result.Error)
-	require.Equal(t, `{"n":1.50}`, string(result.Result), "byte for byte") //nolint:testifylint // the bytes are the point
+	require.Equal(t, `{"n":1.50}`, string(result.Result), "byte for byte")
 	require.Equal(t, "a", result.WorkerID)
 	require.Equal(t, "POST /exec/s", got.Method+" "+got.URL.Path)
-	require.Equal(t, `{"input":{"n":12345678901234567890.10},"params":{"p":1}}`, body) //nolint:testifylint // the bytes are the point
+	require.Equal(t, `{"input":{"n":12345678901234567890.10},"params":{"p":1}}`, body)
 	require.Equal(t, "run-1", got.Header.Get("Idempotency-Key"))
 	require.Equal(t, "task-1", got.Header.Get("X-PocketFlow-Task"))
 	require.Equal(t, "n", got.Header.Get("X-PocketFlow-Node"))

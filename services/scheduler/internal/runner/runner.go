@@ -156,9 +156,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.Ownership == Exclusive {
 		freed, err := r.Store.ReleaseOwner(ctx, r.Owner, r.Now())
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			return err
 		case freed > 0:
 			r.Log.Info("recovered_tasks", zap.Int("count", freed))
