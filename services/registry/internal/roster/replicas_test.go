@@ -27,22 +27,24 @@ func openStore(t *testing.T) storage.Workers {
 	store, err := connect.Workers(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "registry.db"),
 		connect.Options{Migration: connect.MigrateOnOpen})
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	return store
 }
 
-// replica makes a roster that runs until stop is called.
-func replica(t *testing.T, store storage.Workers) (r *roster.Roster, stop func()) {
+// replica makes a roster that runs until the test ends.
+func replica(t *testing.T, store storage.Workers) *roster.Roster {
 	t.Helper()
-	r = roster.New(store, roster.Config{Log: zaptest.NewLogger(t), TTL: 15 * time.Second, Keep: time.Hour})
+	r := roster.New(store, roster.Config{Log: zaptest.NewLogger(t), TTL: 15 * time.Second, Keep: time.Hour})
 	require.NoError(t, r.Load(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	return r, func() {
+	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-ended)
 		require.NoError(t, r.Close())
-	}
+	})
+	return r
 }
 
 func worker(id string) storage.Worker {
@@ -58,8 +60,7 @@ func TestReplicas_HeartbeatReachesAWorkerThatAnotherRegistered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := openStore(t)
-		a, stopA := replica(t, store)
-		b, stopB := replica(t, store)
+		a, b := replica(t, store), replica(t, store)
 		require.NoError(t, a.Register(t.Context(), worker("w")))
 		require.Empty(t, b.List("", 0), "b has not refreshed yet")
 		beat := storage.Heartbeat{ID: "w", URL: "http://10.0.0.9", Load: 4}
@@ -70,9 +71,6 @@ func TestReplicas_HeartbeatReachesAWorkerThatAnotherRegistered(t *testing.T) {
 		pass(2 * time.Second)
 		require.Equal(t, a.List("", 0), b.List("", 0))
 		require.Equal(t, 4, a.List("", 0)[0].Load)
-		stopA()
-		stopB()
-		require.NoError(t, store.Close())
 	})
 }
 
@@ -80,8 +78,7 @@ func TestReplicas_ConvergeAndAgreeOnTheVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := openStore(t)
-		a, stopA := replica(t, store)
-		b, stopB := replica(t, store)
+		a, b := replica(t, store), replica(t, store)
 		require.NoError(t, a.Register(t.Context(), worker("a")))
 		require.NoError(t, b.Register(t.Context(), worker("b")))
 		empty, err := b.Snapshot(t.Context(), "", 0)
@@ -101,9 +98,6 @@ func TestReplicas_ConvergeAndAgreeOnTheVersion(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, left.Members, 1)
 		require.ErrorIs(t, a.Heartbeat(t.Context(), storage.Heartbeat{ID: "a"}), storage.ErrNotFound)
-		stopA()
-		stopB()
-		require.NoError(t, store.Close())
 	})
 }
 
@@ -111,17 +105,13 @@ func TestReplicas_HeartbeatsAtOneKeepTheWorkerOnlineAtTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := openStore(t)
-		a, stopA := replica(t, store)
-		b, stopB := replica(t, store)
+		a, b := replica(t, store), replica(t, store)
 		require.NoError(t, a.Register(t.Context(), worker("w")))
 		for range 12 {
 			pass(5 * time.Second)
 			require.NoError(t, a.Heartbeat(t.Context(), storage.Heartbeat{ID: "w"}))
 			require.Equal(t, roster.Online, b.List("", 0)[0].Status)
 		}
-		stopA()
-		stopB()
-		require.NoError(t, store.Close())
 	})
 }
 
@@ -146,7 +136,7 @@ func TestHeartbeats_AreWrittenInGroupsAndSurviveAFailedWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &failing{Workers: openStore(t)}
-		r, stop := replica(t, store)
+		r := replica(t, store)
 		for i := range 20 {
 			require.NoError(t, r.Register(t.Context(), worker(fmt.Sprint(i))))
 		}
@@ -166,8 +156,6 @@ func TestHeartbeats_AreWrittenInGroupsAndSurviveAFailedWrite(t *testing.T) {
 		for _, row := range rows {
 			require.Equal(t, 4, row.Load)
 		}
-		stop()
-		require.NoError(t, store.Close())
 	})
 }
 
@@ -182,15 +170,13 @@ func TestHeartbeats_OfManyWorkersDoNotWaitForTheInterval(t *testing.T) {
 			many = append(many, w)
 		}
 		require.NoError(t, store.UpsertWorkers(t.Context(), many))
-		r, stop := replica(t, store)
+		r := replica(t, store)
 		for _, w := range many {
 			require.Zero(t, store.writes.Load())
 			require.NoError(t, r.Heartbeat(t.Context(), storage.Heartbeat{ID: w.ID, Load: 1}))
 		}
 		synctest.Wait() // no time passes
 		require.EqualValues(t, 1, store.writes.Load())
-		stop()
-		require.NoError(t, store.Close())
 	})
 }
 
@@ -206,7 +192,6 @@ func TestRegister_DropsTheHeartbeatFromBefore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "http://10.0.0.1", rows[0].URL)
 	require.Zero(t, rows[0].Load)
-	require.NoError(t, store.Close())
 }
 
 // lingering is a store whose reads of all workers come back late: after the
@@ -281,5 +266,4 @@ func TestRefresh_NeverUndoesWritesThatRunBesideIt(t *testing.T) {
 	cancel()
 	loops.Wait()
 	require.Empty(t, r.List("", 0))
-	require.NoError(t, store.Close())
 }
