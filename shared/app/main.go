@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -98,9 +99,13 @@ func newCommands(cfg Config) *commands {
 }
 
 func fail(name string, code int, err error) int {
-	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, oneLine(err))
 	return code
 }
+
+// oneLine is an error's text on one line, which is what people read and log
+// collectors keep: errors that were joined come one a line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, *zap.Logger) (Service, error)) error {
 	log, err := obs.NewLogger(proc.LogLevel, proc.LogFormat)

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	defer cancel()
 	if err := pool.Ping(ping); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to database %s: %w", config.DSN, err)
+		return nil, fmt.Errorf("connect to database %s: %w", config.DSN, reason(err))
 	}
 	return &Driver{
 		pool: pool, listen: settings.ConnConfig.Copy(), schema: config.Schema,
@@ -89,7 +90,7 @@ func OpenForMigration(ctx context.Context, name dsn.DSN, schema string) (db *sql
 	}
 	db = stdlib.OpenDB(*settings.ConnConfig)
 	if err := createSchema(ctx, db, schema); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("create schema %s in database %s: %w", schema, name, err), db.Close())
+		return nil, nil, errors.Join(fmt.Errorf("create schema %s in database %s: %w", schema, name, reason(err)), db.Close())
 	}
 	return db, db.Close, nil
 }
@@ -115,6 +116,27 @@ func parse(config Config) (*pgxpool.Config, error) {
 		settings.MaxConns = defaultMaxConns
 	}
 	return settings, nil
+}
+
+// reason is why there is no connection. pgx names every address and way that it
+// tried, on a line each; they fail alike, so the last one's cause is enough.
+func reason(err error) error {
+	var refused *pgconn.ConnectError
+	var server *pgconn.PgError
+	var name *net.DNSError
+	var system *net.OpError
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case errors.As(err, &server):
+		return server
+	case errors.As(err, &name):
+		return name
+	case errors.As(err, &system):
+		return system
+	default:
+		return err
+	}
 }
 
 // createSchema makes the schema. Two processes that do it at once collide in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
@@ -50,7 +51,8 @@ func run(args []string) int {
 }
 
 func fail(code int, err error) int {
-	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	// Faults that were joined come one a line.
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	return code
 }
 
