@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fmt tidy standalone clean
+.PHONY: help build demo test postgres race lint fmt tidy standalone clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ demo: ## Build pocketflow and watch it run the example flows
 # does not notice changed files outside the module of the test.
 test: ## Run all tests: unit, conformance, contract, chaos, quick start, repository rules
 	go test -count=1 -timeout 10m $(PACKAGES)
+
+postgres: ## Run the Postgres driver's own tests, against a server started for them
+	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
+		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/postgres
 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)
