@@ -41,7 +41,7 @@ func TestBadInput_IsNamedInFullAndTheServerGoesOn(t *testing.T) {
 	require.NoError(t, err)
 
 	for _, c := range badRequests(flow, good) {
-		t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // the task at the end comes after all of them
+		t.Run(c.name, func(t *testing.T) {
 			c.check(t, server.URL)
 			c.check(t, server.URL+"/api")
 		})
