@@ -36,7 +36,7 @@ func TestProcess_EndsWithTheTestProcess(t *testing.T) {
 	})
 	var pid int
 	Await(t, endTimeout, func() error {
-		data, err := os.ReadFile(report) //nolint:gosec // a file of the test's own
+		data, err := os.ReadFile(report)
 		if err != nil {
 			return err
 		}

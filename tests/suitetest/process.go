@@ -21,6 +21,8 @@ const (
 	endTimeout = 30 * time.Second
 	// told is how much of a process's output a failed test shows.
 	told = 16 << 10
+	// raceReport begins what a binary that was built with -race says.
+	raceReport = "WARNING: DATA RACE"
 )
 
 // Command says what to start.
@@ -115,6 +117,9 @@ func (p *Process) end(cmd *exec.Cmd, ended <-chan struct{}) {
 	case <-ended:
 	case <-time.After(endTimeout):
 		t.Errorf("suitetest: %s does not end", p.name)
+	}
+	if cmd == p.cmd && strings.Contains(p.Stderr(), raceReport) {
+		t.Errorf("suitetest: %s has a data race", p.name)
 	}
 	if t.Failed() && cmd == p.cmd {
 		t.Logf("%s: stderr ends with\n%s", p.name, tail(p.Stderr()))
