@@ -74,6 +74,7 @@ func Serve(ctx context.Context, p ServeParams) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          zap.NewStdLog(p.Log),
 	}
+	httpx.CloseUnusedOnShutdown(server)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := p.Service.Run(running); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
 // Worker executes jobs. Make one with New, give it its functions with Handle,
@@ -163,13 +164,15 @@ func (w *Worker) listen(ctx context.Context) (net.Listener, error) {
 }
 
 func (w *Worker) server(working context.Context) *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           w.Handler(),
 		BaseContext:       func(net.Listener) context.Context { return working },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          zap.NewStdLog(w.log),
 	}
+	httpx.CloseUnusedOnShutdown(server)
+	return server
 }
 
 func (w *Worker) services() []string { return slices.Sorted(maps.Keys(w.handlers)) }
