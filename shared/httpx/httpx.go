@@ -29,8 +29,14 @@ const (
 	HeaderAttempt        = "X-PocketFlow-Attempt"
 )
 
-// MaxBody is the most bytes that a request body may have; more is a 413.
-const MaxBody = 4 << 20
+// The most bytes that a request body may have; more is a 413. Services hand on
+// among themselves what the public routes took: encoding/json writes some
+// characters with six bytes that came as one, and an envelope is added, so
+// internal routes take whatever a public one did.
+const (
+	MaxBody         = 4 << 20
+	MaxInternalBody = 32 << 20
+)
 
 // WriteJSON answers with a status and a JSON body.
 func WriteJSON(w http.ResponseWriter, status int, body any) error {

@@ -23,8 +23,9 @@ type Route struct {
 	// Aliases are further paths with the same meaning (short forms that
 	// clients in the field use).
 	Aliases []string
-	// Internal routes are for the other services: they are served bare only
-	// and the gateway does not pass them on.
+	// Internal routes are for the other services: they are served bare only,
+	// take bodies of up to MaxInternalBody, and the gateway does not pass them
+	// on.
 	Internal bool
 }
 
@@ -41,6 +42,19 @@ func (r Route) Paths() []string {
 	return all
 }
 
+// bounded is the route's handler, which cannot read more of a body than the
+// route takes.
+func (r Route) bounded() HandlerFunc {
+	limit := int64(MaxBody)
+	if r.Internal {
+		limit = MaxInternalBody
+	}
+	return func(w http.ResponseWriter, req *http.Request) error {
+		req.Body = http.MaxBytesReader(w, req.Body, limit)
+		return r.Handler(w, req)
+	}
+}
+
 // NewRouter serves the routes: a wrong method is 405 with Allow, an unknown
 // path 404, OPTIONS 204, HEAD as GET, a panic 500 without a trace of it in the
 // answer. Every request gets a request id (the caller's, when it is sane), and
@@ -55,7 +69,7 @@ func NewRouter(log *zap.Logger, routes []Route) (http.Handler, error) {
 			if _, taken := byPath[path][route.Method]; taken {
 				return nil, fmt.Errorf("route %s %s is given twice", route.Method, path)
 			}
-			byPath[path][route.Method] = route.Handler
+			byPath[path][route.Method] = route.bounded()
 		}
 	}
 	router := mux.NewRouter()
@@ -108,7 +122,6 @@ func serve(log *zap.Logger, route string, h HandlerFunc) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set(HeaderRequestID, id)
 		r = r.WithContext(withRequestID(r.Context(), id))
-		r.Body = http.MaxBytesReader(rec, r.Body, MaxBody)
 
 		err := call(rec, r, h)
 		if err != nil {
