@@ -72,7 +72,7 @@ func TestKill_OfTheAllInOneLosesNothingAndAppliesNothingTwice(t *testing.T) {
 	for no := 1; left > 0; no++ {
 		t.Run(fmt.Sprintf("Batch%d", no), func(t *testing.T) {
 			journal := suitetest.NewJournal(t)
-			suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
+			worker := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 				Program: suitetest.DemoWorker,
 				Args:    []string{"--base=" + server.URL, "--journal=" + journal.Path, "--delay=" + killDelay.String()},
 			})
@@ -85,6 +85,7 @@ func TestKill_OfTheAllInOneLosesNothingAndAppliesNothingTwice(t *testing.T) {
 			left -= hits
 			b.awaitEnd(t, client.Tasks)
 			b.verify(t, client.Tasks)
+			require.Zero(t, worker.Stop(t))
 		})
 		require.False(t, t.Failed())
 		require.Less(t, late, defaultRounds, "kills come too late to prove anything")
