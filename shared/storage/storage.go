@@ -34,6 +34,7 @@ var (
 	ErrLeaseLost    = errors.New("storage: lease lost")
 	ErrInboxPending = errors.New("storage: events arrived that the step has not applied")
 	ErrClaimLost    = errors.New("storage: claim lost")
+	ErrInvalidData  = errors.New("storage: the database refuses the data; repeating will not help")
 
 	ErrSchemaOlder = errors.New("storage: database schema is older than this binary")
 	ErrSchemaNewer = errors.New("storage: database schema is newer than this binary")
