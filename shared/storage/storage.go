@@ -34,6 +34,13 @@ var (
 	ErrLeaseLost    = errors.New("storage: lease lost")
 	ErrInboxPending = errors.New("storage: events arrived that the step has not applied")
 	ErrClaimLost    = errors.New("storage: claim lost")
+
+	// ErrInvalidText: an id, another text that things are found by, or raw JSON
+	// holds a NUL byte or is not UTF-8. It was not handed to the database.
+	ErrInvalidText = errors.New("storage: text holds a NUL byte or is not UTF-8")
+	// ErrInvalidData: the database refuses the data, by a constraint or for its
+	// size; repeating will not help.
+	ErrInvalidData = errors.New("storage: the database refuses the data")
 	ErrInvalidData  = errors.New("storage: the database refuses the data; repeating will not help")
 
 	ErrSchemaOlder = errors.New("storage: database schema is older than this binary")

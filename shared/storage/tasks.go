@@ -373,13 +373,15 @@ type Tasks interface {
 	ExtendLeases(ctx context.Context, leases []LeaseRef, until time.Time) ([]ExtendOutcome, error)
 
 	// ReleaseLeases frees tasks without a step: they are runnable at the given
-	// time, or at once when their inbox holds events that are not applied.
-	// Outcomes: nil, or ErrLeaseLost.
+	// time, whether or not their inbox holds events, so that a caller who
+	// cannot execute a task puts it off; an event that arrives later makes it
+	// runnable at once. The zero time is "when an event arrives": at once when
+	// the inbox holds some. Outcomes: nil, or ErrLeaseLost.
 	ReleaseLeases(ctx context.Context, leases []LeaseRef, runnableAt time.Time) (Outcomes, error)
 
-	// ReleaseOwner frees every task that the owner holds and returns how many.
-	// For an owner that comes back after a crash and is known to be the only
-	// one of its name.
+	// ReleaseOwner frees every task that the owner holds, as ReleaseLeases
+	// does, and returns how many. For an owner that comes back after a crash
+	// and is known to be the only one of its name.
 	ReleaseOwner(ctx context.Context, owner string, runnableAt time.Time) (int, error)
 
 	// AppendEvents puts events from outside into tasks' logs, in the order

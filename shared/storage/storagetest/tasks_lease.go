@@ -21,7 +21,8 @@ var tasksLeaseTests = []tasksTest{
 	{"Extend_NeverMovesTheExpiryBack", extendLeaseNeverBack},
 	{"Extend_TellsOfLostLeasesAndPendingEvents", extendLeaseTells},
 	{"Release_FreesTheTask", releaseFrees},
-	{"Release_WithEventsPendingIsRunnableAtOnce", releasePending},
+	{"Release_WithEventsPendingKeepsToTheGivenTime", releasePending},
+	{"Release_WithEventsPendingAndNoTimeIsRunnableAtOnce", releasePendingWithoutTime},
 	{"ReleaseOwner_FreesWhatTheOwnerHolds", releaseOwner},
 }
 
@@ -169,23 +170,53 @@ func releaseFrees(t *testing.T, tasks storage.Tasks) {
 	require.Equal(t, want, mustGet(t, tasks, 1))
 }
 
+// A scheduler that cannot execute a task puts it off: were the task runnable at
+// once because of its inbox, it would be claimed and given back without end.
 func releasePending(t *testing.T, tasks storage.Tasks) {
-	for n, release := range []func() error{
-		func() error {
-			_, err := tasks.ReleaseLeases(t.Context(), []storage.LeaseRef{{TaskID: taskID(0), Epoch: 1}}, after(time.Hour))
-			return err
-		},
-		func() error {
-			_, err := tasks.ReleaseOwner(t.Context(), "alpha", time.Time{})
-			return err
-		},
-	} {
+	for n, release := range releases(after(time.Hour)) {
 		mustCreate(t, tasks, heldTask(n))
 		mustAppend(t, tasks, signal(n, "s"))
-		require.NoError(t, release())
+		require.NoError(t, release(t, tasks))
+		require.Equal(t, after(time.Hour), mustGet(t, tasks, n).RunnableAt)
+		claimed, err := tasks.ClaimTasks(t.Context(), claimBy("beta", after(time.Hour-time.Microsecond)), 10)
+		require.NoError(t, err)
+		require.Empty(t, claimed)
+
+		late := signal(n, "late")
+		late.At = after(time.Minute)
+		mustAppend(t, tasks, late)
+		claimed, err = tasks.ClaimTasks(t.Context(), claimBy("beta", after(time.Minute)), 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{taskID(n)}, idsOf(claimed), "an event that comes after the release does not wait")
+		end := endStep(n, 2)
+		end.InboxDone = 2
+		mustSettle(t, tasks, end)
+	}
+}
+
+// A task with events must not be left without a time to look at it.
+func releasePendingWithoutTime(t *testing.T, tasks storage.Tasks) {
+	for n, release := range releases(time.Time{}) {
+		mustCreate(t, tasks, heldTask(n))
+		mustAppend(t, tasks, signal(n, "s"))
+		require.NoError(t, release(t, tasks))
 		claimed, err := tasks.ClaimTasks(t.Context(), claimBy("beta", after(2*time.Second)), 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{taskID(n)}, idsOf(claimed))
+	}
+}
+
+// releases are the ways to free the held task of each one's place in the list.
+func releases(runnableAt time.Time) []func(*testing.T, storage.Tasks) error {
+	return []func(*testing.T, storage.Tasks) error{
+		func(t *testing.T, tasks storage.Tasks) error {
+			_, err := tasks.ReleaseLeases(t.Context(), []storage.LeaseRef{{TaskID: taskID(0), Epoch: 1}}, runnableAt)
+			return err
+		},
+		func(t *testing.T, tasks storage.Tasks) error {
+			_, err := tasks.ReleaseOwner(t.Context(), "alpha", runnableAt)
+			return err
+		},
 	}
 }
 

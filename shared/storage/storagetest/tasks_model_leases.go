@@ -86,9 +86,6 @@ func (m *tasksModel) extend(r *rapid.T) {
 
 func (t *modelTask) free(runnableAt time.Time) {
 	t.Lease, t.RunnableAt = storage.Lease{Epoch: t.Lease.Epoch}, runnableAt
-	if t.InboxSeq > t.InboxDone {
-		t.RunnableAt = t.UpdatedAt
-	}
 }
 
 func (m *tasksModel) release(r *rapid.T) {

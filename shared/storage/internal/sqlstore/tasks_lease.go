@@ -112,11 +112,11 @@ func (t *Tasks) ExtendLeases(ctx context.Context, leases []storage.LeaseRef, unt
 	return outcomes, nil
 }
 
-// A task with an unread inbox is runnable at once, whatever time is given:
-// updated_at is a time that has passed.
+// Without a time, a task with an unread inbox would be left for ever; updated_at
+// is one that has passed.
 const releaseSetSQL = `
 UPDATE tasks SET lease_owner = '', lease_expiry = NULL,
-	runnable_at = CASE WHEN inbox_seq > inbox_done THEN updated_at ELSE CAST($1 AS BIGINT) END`
+	runnable_at = COALESCE(CAST($1 AS BIGINT), CASE WHEN inbox_seq > inbox_done THEN updated_at END)`
 
 const releaseLeaseSQL = releaseSetSQL + `
 WHERE id = $2 AND lease_epoch = $3 AND lease_owner <> ''`
