@@ -10,12 +10,14 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 )
 
 // Decode reads a JSON object from the request's body into dst, a pointer to a
-// struct. Names match the fields' json tags in any letter case and with or
+// struct. The body is UTF-8, and no text in it, a map's keys included, has a
+// NUL; JSON values (json.RawMessage) may escape one. Names match the fields' json tags in any letter case and with or
 // without underscores (FlowID, flowId, flow_id), at every depth; a tag
 // `alias:"a,b"` names further spellings. Every field of the wrong type is
 // named at once. Unknown fields are refused only under
@@ -72,7 +74,13 @@ func Unmarshal(data []byte, dst any, strictness Strictness) error {
 	return errs.Invalid(d.code(), d.faults)
 }
 
+// wellFormed holds the body to UTF-8 (RFC 8259) itself: encoding/json replaces
+// broken bytes in texts and lets them through in json.RawMessage.
 func wellFormed(data []byte) error {
+	if at := brokenUTF8(data); at >= 0 {
+		line, column := position(data, at+1)
+		return errs.New(errs.MalformedBody, "the body is not UTF-8: line %d, column %d: byte 0x%02x", line, column, data[at])
+	}
 	var any json.RawMessage
 	err := json.Unmarshal(data, &any)
 	if err == nil {
@@ -80,11 +88,34 @@ func wellFormed(data []byte) error {
 	}
 	line, column := 1, 1
 	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // json.Unmarshal returns it unwrapped
-		before := data[:min(int(syntax.Offset), len(data))]
-		line += bytes.Count(before, []byte("\n"))
-		column = len(before) - bytes.LastIndexByte(before, '\n') - 1
+		line, column = position(data, int(syntax.Offset))
 	}
 	return errs.Wrap(err, errs.MalformedBody, "the body is not JSON: line %d, column %d: %s", line, column, err)
+}
+
+// brokenUTF8 is the index of the first byte that is no part of a character, -1
+// when there is none.
+func brokenUTF8(data []byte) int {
+	if utf8.Valid(data) {
+		return -1
+	}
+	at := 0
+	for at < len(data) {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
+}
+
+// position is the line and the column, in bytes from 1, of the last of the
+// bytes read.
+func position(data []byte, read int) (line, column int) {
+	before := data[:min(read, len(data))]
+	line = 1 + bytes.Count(before, []byte("\n"))
+	return line, len(before) - bytes.LastIndexByte(before, '\n') - 1
 }
 
 type decoder struct {
@@ -127,7 +158,9 @@ func (d *decoder) value(data []byte, dst reflect.Value, path string) {
 	}
 	if err := json.Unmarshal(data, dst.Addr().Interface()); err != nil {
 		d.fault(path, errs.InvalidArgument, "must be %s", describe(dst.Type()))
+		return
 	}
+	d.texts(dst, path)
 }
 
 func (d *decoder) array(data []byte, dst reflect.Value, path string) {

@@ -2,8 +2,10 @@ package httpx
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,16 +21,22 @@ type Query struct {
 }
 
 // NewQuery reads the query of r. Of a name given twice the first value counts.
+// A value that no database takes as text is a fault, whoever asks for it.
 func NewQuery(r *http.Request) *Query {
 	q := &Query{values: map[string]string{}}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		q.fault("", "the query string is malformed: "+err.Error())
 	}
-	for name, v := range values {
-		key := normalize(name)
-		if _, seen := q.values[key]; !seen {
-			q.values[key] = v[0]
+	// Sorted, so that of two spellings of one name the same one wins always.
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		key, value := normalize(name), values[name][0]
+		if _, seen := q.values[key]; seen {
+			continue
+		}
+		q.values[key] = value
+		if fault := textFault(value); fault != "" {
+			q.fault(name, fault)
 		}
 	}
 	return q
