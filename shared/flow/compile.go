@@ -53,6 +53,7 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 		if key == "" || strings.Contains(key, "/") {
 			c.faults.add(at, CodeBadKey, "a node's key is not empty and has no \"/\"")
 		}
+		c.name(key, at)
 		node := def.Nodes[key]
 		plan.nodes[key] = c.node(key, &node, at)
 	}
@@ -84,6 +85,7 @@ func (c *compiler) edges(def *Definition, path string) map[string]exits {
 		if edge.To != "" {
 			c.knownNode(def, edge.To, expr.JoinPath(at, "to"))
 		}
+		c.name(edge.Action, expr.JoinPath(at, "action"))
 		action := edge.action()
 		from := out[edge.From]
 		if from.byAction == nil {

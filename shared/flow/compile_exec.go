@@ -13,6 +13,8 @@ import (
 )
 
 func (c *compiler) exec(spec *ExecSpec, path string) Exec {
+	c.name(spec.Service, expr.JoinPath(path, "service"))
+	c.name(spec.Func, expr.JoinPath(path, "func"))
 	out := Exec{
 		Type:    enum(c, spec.ExecType, choices[ExecType]{ExecTypes, CodeUnknownExecType, "exec_type"}, path),
 		Service: spec.Service,
@@ -138,8 +140,11 @@ func (c *compiler) post(p *Post, path string) PostPlan {
 		if to == "" {
 			c.faults.add(at, CodeBadKey, "the key to write is empty")
 		}
+		c.name(to, at)
 		out.outputs = append(out.outputs, outputField{to: to, from: c.selector(p.OutputMap[to], at)})
 	}
+	c.name(p.OutputKey, expr.JoinPath(path, "output_key"))
+	c.name(p.ActionStatic, expr.JoinPath(path, "action_static"))
 	out.outputKey = p.OutputKey
 	out.ActionStatic = p.ActionStatic
 	if p.ActionKey != "" {

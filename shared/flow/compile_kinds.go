@@ -8,12 +8,14 @@ import (
 )
 
 func (c *compiler) choice(n *Node, out *PlanNode, path string) *Choice {
+	c.name(n.DefaultAction, expr.JoinPath(path, "default_action"))
 	choice := &Choice{Default: n.DefaultAction}
 	for i, cs := range n.ChoiceCases {
 		at := indexPath(expr.JoinPath(path, "choice_cases"), i)
 		if cs.Action == "" {
 			c.faults.add(expr.JoinPath(at, "action"), CodeMissing, "the action is missing")
 		}
+		c.name(cs.Action, expr.JoinPath(at, "action"))
 		at = expr.JoinPath(at, "expr")
 		if cs.Expr == nil {
 			c.faults.add(at, CodeMissing, "the expression is missing")
@@ -41,9 +43,11 @@ func (c *compiler) parallel(n *Node, out *PlanNode, path string) *Parallel {
 		parallel.entries = append(parallel.entries, entry)
 	}
 	for i, name := range n.ParallelServices {
+		at := indexPath(expr.JoinPath(path, "parallel_services"), i)
 		if name == "" {
-			c.faults.add(indexPath(expr.JoinPath(path, "parallel_services"), i), CodeMissing, "the service name is empty")
+			c.faults.add(at, CodeMissing, "the service name is empty")
 		}
+		c.name(name, at)
 	}
 	parallel.services = c.setting(setting{"services", n.Services, n.Params}, path, func(raw json.RawMessage, at string) {
 		if _, err := serviceNames(raw); err != nil {
@@ -109,6 +113,8 @@ func (c *compiler) flowRef(ref Ref, path string) *Ref {
 	case ref.Name != "" && ref.ID != "":
 		c.faults.add(path, CodeConflict, "a flow is named by name or by id, not both")
 	}
+	c.name(ref.Name, expr.JoinPath(path, "name"))
+	c.name(ref.ID, expr.JoinPath(path, "id"))
 	c.count(ref.Version, expr.JoinPath(path, "version"))
 	return &ref
 }
@@ -175,5 +181,6 @@ func (c *compiler) wait(s setting, path string) *Wait {
 	} else if wait.Signal != "" {
 		wait.Value = expr.RefValue(expr.Ref{Root: expr.RootShared, Path: rawjson.KeyPath(wait.Signal)})
 	}
+	c.name(wait.Signal, expr.JoinPath(path, s.name))
 	return wait
 }

@@ -82,5 +82,6 @@ func (r Retry) Delay(attempt int, chance float64) time.Duration {
 		limit = r.MaxWait
 	}
 	wait = min(wait, float64(limit))
-	return time.Duration(wait * (1 - r.Jitter*chance))
+	// A float64 near the limit may be rounded up beyond it.
+	return min(time.Duration(wait*(1-r.Jitter*chance)), limit)
 }

@@ -23,6 +23,7 @@ const (
 	CodeMissing         = "missing"
 	CodeConflict        = "conflict" // two settings that exclude each other
 	CodeBadKey          = "bad_key"
+	CodeInvalidName     = "invalid_name" // too long, or with control characters
 	CodeUnknownKind     = "unknown_kind"
 	CodeUnknownExecType = "unknown_exec_type"
 	CodeUnknownStrategy = "unknown_failure_strategy"

@@ -121,7 +121,7 @@ func serviceNames(raw json.RawMessage) ([]string, error) {
 	var names []string
 	for item := range rawjson.Items(raw) {
 		name := rawjson.Text(item)
-		if name == "" {
+		if name == "" || nameFault(name) != "" {
 			return nil, fmt.Errorf("services: %s is not a service name", brief(item))
 		}
 		names = append(names, name)

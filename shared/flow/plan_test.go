@@ -125,6 +125,9 @@ func TestActionText(t *testing.T) {
 
 func TestRetry_DelaysGrowToTheBound(t *testing.T) {
 	t.Parallel()
+	exact := flow.Retry{Wait: time.Hour, Factor: 1e9, MaxWait: 1<<53 + 3}
+	require.Equal(t, exact.MaxWait, exact.Delay(2, 0), "no rounding takes the wait past the bound")
+
 	r := flow.Retry{Wait: 100 * time.Millisecond, Factor: 2, MaxWait: time.Second, Jitter: 0.5}
 	require.Equal(t, 100*time.Millisecond, r.Delay(1, 0))
 	require.Equal(t, 400*time.Millisecond, r.Delay(3, 0))

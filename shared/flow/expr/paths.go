@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // longestName bounds what one name adds to a path: a definition with one huge
@@ -16,7 +17,7 @@ func JoinPath(path, name string) string {
 	if len(name) > longestName {
 		name = strings.ToValidUTF8(name[:longestName], "") + "…"
 	}
-	if name == "" || strings.ContainsAny(name, ".[]\" \n\r\t") {
+	if name == "" || strings.ContainsAny(name, ".[]\" ") || strings.ContainsFunc(name, unicode.IsControl) {
 		return fmt.Sprintf("%s[%q]", path, name)
 	}
 	if path == "" {
