@@ -40,8 +40,7 @@ var (
 	ErrInvalidText = errors.New("storage: text holds a NUL byte or is not UTF-8")
 	// ErrInvalidData: the database refuses the data, by a constraint or for its
 	// size; repeating will not help.
-	ErrInvalidData = errors.New("storage: the database refuses the data")
-	ErrInvalidData  = errors.New("storage: the database refuses the data; repeating will not help")
+	ErrInvalidData = errors.New("storage: the database refuses the data; repeating will not help")
 
 	ErrSchemaOlder = errors.New("storage: database schema is older than this binary")
 	ErrSchemaNewer = errors.New("storage: database schema is newer than this binary")

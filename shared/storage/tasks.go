@@ -342,9 +342,9 @@ type Tasks interface {
 	// one, in order of Seq.
 	ListEvents(ctx context.Context, taskID string, afterSeq int64, limit int) ([]TaskEvent, error)
 
-	// LoadInbox returns the events of a task that are not applied, in order of
-	// arrival.
-	LoadInbox(ctx context.Context, taskID string) ([]TaskEvent, error)
+	// LoadInbox returns the first events of a task that are not applied, up to
+	// limit, in order of arrival.
+	LoadInbox(ctx context.Context, taskID string, limit int) ([]TaskEvent, error)
 
 	// ClaimTasks takes the leases of up to limit unfinished tasks whose
 	// RunnableAt has come, earliest first, and returns them as they are after

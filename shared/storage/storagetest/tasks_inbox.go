@@ -22,6 +22,7 @@ var tasksInboxTests = []tasksTest{
 	{"Append_OfACancelSetsCancelingAndClosesTheInbox", appendCancel},
 	{"Append_LeavesTheOthersOfABatchUntouched", appendPartlyFailing},
 	{"Inbox_EmptiesAsStepsApplyIt", inboxEmpties},
+	{"Inbox_LoadsTheFirstUpToTheLimit", inboxLimit},
 	{"Subscribe_HearsOfNewsAndOnlyOfNews", hearsOfNews},
 	{"Subscribe_HearsOfEachTaskOfALargeBatch", hearsOfBatch},
 }
@@ -30,7 +31,7 @@ func appendInOrder(t *testing.T, tasks storage.Tasks) {
 	mustCreate(t, tasks, pendingTask(1), pendingTask(2))
 	mustAppend(t, tasks, signal(1, "z"), signal(2, "m"), signal(1, "a"))
 	mustAppend(t, tasks, signal(1, "k"))
-	inbox, err := tasks.LoadInbox(t.Context(), taskID(1))
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
 	require.NoError(t, err)
 	want := []storage.TaskEvent{}
 	for i, source := range []string{"z", "a", "k"} {
@@ -129,7 +130,7 @@ func appendToUnknown(t *testing.T, tasks storage.Tasks) {
 	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{signal(1, "s")})
 	require.NoError(t, err)
 	require.Equal(t, []storage.AppendOutcome{{Err: storage.ErrNotFound}}, outcomes)
-	inbox, err := tasks.LoadInbox(t.Context(), taskID(1))
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
 	require.NoError(t, err)
 	require.Empty(t, inbox)
 }
@@ -157,7 +158,7 @@ func appendPartlyFailing(t *testing.T, tasks storage.Tasks) {
 	require.Equal(t, []storage.AppendOutcome{
 		{Err: storage.ErrNotFound}, {}, {Err: storage.ErrEnded}, {Duplicate: true}, {},
 	}, outcomes)
-	inbox, err := tasks.LoadInbox(t.Context(), taskID(2))
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(2), 100)
 	require.NoError(t, err)
 	require.Len(t, inbox, 2)
 	require.Equal(t, int64(2), inbox[1].Arrival, "failed items leave no gap")
@@ -166,18 +167,31 @@ func appendPartlyFailing(t *testing.T, tasks storage.Tasks) {
 func inboxEmpties(t *testing.T, tasks storage.Tasks) {
 	mustCreate(t, tasks, heldTask(1))
 	mustAppend(t, tasks, signal(1, "a"), signal(1, "b"))
-	inbox, err := tasks.LoadInbox(t.Context(), taskID(1))
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
 	require.NoError(t, err)
 	step := keepStep(1, 1)
 	step.InboxDone, step.Seq, step.Events = 1, 2, inbox[:1]
 	step.Events[0].Seq = 2
 	mustSettle(t, tasks, step)
-	left, err := tasks.LoadInbox(t.Context(), taskID(1))
+	left, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
 	require.NoError(t, err)
 	require.Equal(t, inbox[1:], left)
 	applied, err := tasks.ListEvents(t.Context(), taskID(1), 1, 10)
 	require.NoError(t, err)
 	require.Equal(t, step.Events, applied)
+}
+
+func inboxLimit(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, heldTask(1), heldTask(2))
+	mustAppend(t, tasks, signal(1, "z"), signal(2, "other"), signal(1, "m"), signal(1, "a"))
+	all, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	for limit := range 4 {
+		first, err := tasks.LoadInbox(t.Context(), taskID(1), limit)
+		require.NoError(t, err)
+		require.Equal(t, all[:limit], first)
+	}
 }
 
 // listen subscribes and returns the hints' channel, once they arrive.

@@ -195,7 +195,7 @@ func applyInbox(t *testing.T, tasks storage.Tasks, task *storage.Task) {
 	if task.Lease.Owner == "" {
 		return
 	}
-	inbox, err := tasks.LoadInbox(t.Context(), task.ID)
+	inbox, err := tasks.LoadInbox(t.Context(), task.ID, 100)
 	require.NoError(t, err)
 	step := releaseStep(1, task.Lease.Epoch, time.Time{})
 	step.Seq, step.InboxDone = task.Seq, task.InboxDone
@@ -228,7 +228,7 @@ func raceAppendEnd(t *testing.T, tasks storage.Tasks) {
 			}
 		})
 		require.NotEqual(t, ended.Load(), accepted.Load() > 0, "either the end or the events, never both")
-		inbox, err := tasks.LoadInbox(t.Context(), taskID(n))
+		inbox, err := tasks.LoadInbox(t.Context(), taskID(n), 100)
 		require.NoError(t, err)
 		require.Len(t, inbox, int(accepted.Load()))
 	}

@@ -97,7 +97,7 @@ func listNothing(t *testing.T, tasks storage.Tasks) {
 	runs, err := tasks.ListRuns(t.Context(), "task-none")
 	require.NoError(t, err)
 	require.Equal(t, []storage.NodeRun{}, runs)
-	events, err := tasks.LoadInbox(t.Context(), "task-none")
+	events, err := tasks.LoadInbox(t.Context(), "task-none", 100)
 	require.NoError(t, err)
 	require.Empty(t, events)
 }

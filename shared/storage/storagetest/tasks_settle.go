@@ -68,7 +68,7 @@ func settleWholeStep(t *testing.T, tasks storage.Tasks) {
 	events, err := tasks.ListEvents(t.Context(), taskID(1), 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []storage.TaskEvent{startedEvent(1), made, applied}, events)
-	inbox, err := tasks.LoadInbox(t.Context(), taskID(1))
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
 	require.NoError(t, err)
 	require.Empty(t, inbox)
 	messages, err := tasks.ClaimOutbox(t.Context(), start, after(time.Second), 10)
@@ -136,7 +136,7 @@ func snapshot(t testContext, tasks storage.Tasks, n int) everything {
 	require.NoError(t, err)
 	all.events, err = tasks.ListEvents(t.Context(), taskID(n), 0, 1000)
 	require.NoError(t, err)
-	all.inbox, err = tasks.LoadInbox(t.Context(), taskID(n))
+	all.inbox, err = tasks.LoadInbox(t.Context(), taskID(n), 100)
 	require.NoError(t, err)
 	return all
 }

@@ -34,11 +34,11 @@ func (t *Tasks) ListEvents(ctx context.Context, taskID string, afterSeq int64, l
 }
 
 const loadInboxSQL = `
-SELECT ` + eventColumns + `, 0 FROM task_events WHERE task_id = $1 AND seq IS NULL ORDER BY arrival`
+SELECT ` + eventColumns + `, 0 FROM task_events WHERE task_id = $1 AND seq IS NULL ORDER BY arrival LIMIT $2`
 
 // LoadInbox implements storage.Tasks.
-func (t *Tasks) LoadInbox(ctx context.Context, taskID string) ([]storage.TaskEvent, error) {
-	events, err := queryAll(ctx, t.Read(), scanEvent, loadInboxSQL, taskID)
+func (t *Tasks) LoadInbox(ctx context.Context, taskID string, limit int) ([]storage.TaskEvent, error) {
+	events, err := queryAll(ctx, t.Read(), scanEvent, loadInboxSQL, taskID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("load inbox of task %s: %w", taskID, err)
 	}

@@ -23,7 +23,7 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 		"next runnable": {nextRunnableSQL, "COVERING INDEX tasks_runnable", nil},
 		"release owner": {releaseOwnerSQL, "tasks_runnable", []any{1, "o"}},
 		"find request":  {findRequestSQL, "tasks_request (request_id=?)", []any{"r"}},
-		"inbox":         {loadInboxSQL, "task_events_inbox (task_id=?)", []any{"t"}},
+		"inbox":         {loadInboxSQL, "task_events_inbox (task_id=?)", []any{"t", 1}},
 		"known event":   {knownEventSQL, "PRIMARY KEY (task_id=? AND source_id=?)", []any{"t", "s"}},
 		"runs":          {listRunsSQL, "PRIMARY KEY (task_id=?)", []any{"t"}},
 		"settle":        {settleKeepSQL, "(id=?)", []any{"t", 1, "", "", "", "", 1, 1, 1, 1, "s"}},
