@@ -24,6 +24,7 @@ var tasksInboxTests = []tasksTest{
 	{"Inbox_EmptiesAsStepsApplyIt", inboxEmpties},
 	{"Inbox_LoadsTheFirstUpToTheLimit", inboxLimit},
 	{"Subscribe_HearsOfNewsAndOnlyOfNews", hearsOfNews},
+	{"Subscribe_HearsNothingOfNewTasksThatNobodyCanRun", hearsOfRunnable},
 	{"Subscribe_HearsOfEachTaskOfALargeBatch", hearsOfBatch},
 }
 
@@ -250,6 +251,18 @@ func hearsOfNews(t *testing.T, tasks storage.Tasks) {
 	require.Empty(t, hear(t, hints, 1))
 	mustAppend(t, tasks, signal(2, "s"))
 	require.Empty(t, hear(t, hints, 2))
+}
+
+func hearsOfRunnable(t *testing.T, tasks storage.Tasks) {
+	hints := listen(t, tasks)
+	ended, idle, later := pendingTask(1), pendingTask(2), pendingTask(3)
+	ended.Task.Status, ended.Task.CurrentNode, ended.Task.FinishedAt = storage.TaskCompleted, "", start
+	ended.Task.RunnableAt = time.Time{}
+	idle.Task.Status, idle.Task.RunnableAt = storage.TaskWaitingQueue, time.Time{}
+	later.Task.Status, later.Task.RunnableAt = storage.TaskWaiting, after(time.Microsecond)
+	mustCreate(t, tasks, ended, idle, later)
+	mustCreate(t, tasks, pendingTask(4))
+	require.Empty(t, hear(t, hints, 4))
 }
 
 func hearsOfBatch(t *testing.T, tasks storage.Tasks) {

@@ -55,7 +55,7 @@ func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 				addEvents(&rest, task.Task.ID, task.Events)
 				addRuns(&rest, task.Started)
 				addOutbox(&rest, task.Outbox)
-				if task.Task.Lease.Owner == "" {
+				if runnableNow(&task.Task) {
 					tx.Hint(task.Task.ID)
 				}
 			}
@@ -63,6 +63,11 @@ func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 		return tx.Run(ctx, &rest)
 	})
 	return outcomes, err
+}
+
+// runnableNow tells whether anyone may take a new task at once.
+func runnableNow(task *storage.Task) bool {
+	return task.Lease.Owner == "" && !task.RunnableAt.IsZero() && !task.RunnableAt.After(task.CreatedAt)
 }
 
 func addTask(batch *Batch, created *int64, task *storage.Task) {
