@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,6 +42,29 @@ func TestCreateVersion_TakesEveryFormAndStoresCanonicalJSON(t *testing.T) {
 			"definition_json": minimalCanonical, "status": "published",
 		}, got)
 	}
+}
+
+func TestCreateVersion_KeepsNULToTheAuthorsOwnValues(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	id := c.flow("f")
+	publish := func(field, value string) *httptest.ResponseRecorder {
+		return c.Post("/flows/version", fmt.Sprintf(`{"flow_id":%q,%q:%s}`, id, field, value))
+	}
+	const params = `{"start":"A","nodes":{"A":{"kind":"executor","service":"sum","params":{"a":"\u0000"}}}}`
+	w := publish("definition", params)
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	stored, err := c.client.GetVersion(t.Context(), httpxtest.Decode[catalogapi.VersionCreated](t, w).ID)
+	require.NoError(t, err)
+	require.Contains(t, stored.DefinitionJSON, `"a":"\u0000"`)
+
+	p := httpxtest.RequireProblem(t, publish("definition", strings.ReplaceAll(params, "sum", `\u0000`)), http.StatusUnprocessableEntity, "invalid_definition")
+	require.Equal(t, []string{"nodes.A.service"}, httpxtest.FaultPaths(p))
+	for _, field := range []string{"definition_json", "definition_yaml"} {
+		p = httpxtest.RequireProblem(t, publish(field, `"\u0000"`), http.StatusBadRequest, "invalid_argument")
+		require.Equal(t, []string{field}, httpxtest.FaultPaths(p))
+	}
+	httpxtest.RequireProblem(t, publish("definition", "\"\xff\""), http.StatusBadRequest, "malformed_body")
 }
 
 func TestCreateVersion_NumbersVersions(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pocketflowgo/pocketflow/services/registry/internal/address"
+	"github.com/pocketflowgo/pocketflow/shared/netguard"
 )
 
 // Config are the registry's settings.
@@ -35,7 +35,7 @@ func (c *Config) Validate() error {
 	if c.Keep < c.TTL {
 		faults = append(faults, fmt.Errorf("keep: %v is shorter than the ttl of %v", c.Keep, c.TTL))
 	}
-	if _, err := address.ParsePolicy(c.AllowWorkers); err != nil {
+	if _, err := netguard.ParsePolicy(c.AllowWorkers); err != nil {
 		faults = append(faults, fmt.Errorf("allowed workers: %w", err))
 	}
 	return errors.Join(faults...)

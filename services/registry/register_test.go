@@ -51,7 +51,7 @@ func TestRoutes_AreServedInEveryDocumentedSpelling(t *testing.T) {
 func TestRegister_NamesEveryFault(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	w := r.Post("/register", `{"id":" ","url":"ftp://u:p@169.254.169.254?x=1","services":["","a\u0000"],"type":"push",
+	w := r.Post("/register", `{"id":" ","url":"ftp://u:p@169.254.169.254?x=1","services":["","a\u0007"],"type":"push",
 		"load":-1,"max_concurrency":-2,"labels":{"a":"\u0007"}}`)
 	p := httpxtest.RequireProblem(t, w, http.StatusBadRequest, "invalid_argument")
 	require.ElementsMatch(t, []string{

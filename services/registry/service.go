@@ -8,10 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/pocketflowgo/pocketflow/services/registry/internal/address"
 	"github.com/pocketflowgo/pocketflow/services/registry/internal/api"
 	"github.com/pocketflowgo/pocketflow/services/registry/internal/roster"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/netguard"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
 )
@@ -36,7 +36,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	policy, err := address.ParsePolicy(cfg.AllowWorkers)
+	policy, err := netguard.ParsePolicy(cfg.AllowWorkers)
 	if err != nil {
 		return nil, fmt.Errorf("allowed workers: %w", err)
 	}

@@ -47,9 +47,6 @@ func (f *Flows) Create(ctx context.Context, name, description string) (storage.F
 	if utf8.RuneCountInString(description) > maxDescription {
 		faults = append(faults, fault("description", "is over %d characters", maxDescription))
 	}
-	if strings.ContainsRune(description, 0) {
-		faults = append(faults, fault("description", "must not hold NUL"))
-	}
 	if err := invalid(faults); err != nil {
 		return storage.Flow{}, err
 	}

@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/pocketflowgo/pocketflow/services/registry/internal/address"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/netguard"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -44,7 +44,7 @@ type Config struct {
 	Log       *zap.Logger
 	TTL       time.Duration // of a heartbeat
 	Keep      time.Duration // of a worker that is not heard of
-	Addresses address.Policy
+	Addresses netguard.Policy
 }
 
 // Roster is safe for concurrent use.

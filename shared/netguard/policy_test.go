@@ -1,4 +1,4 @@
-package address_test
+package netguard_test
 
 import (
 	"net/netip"
@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/pocketflowgo/pocketflow/services/registry/internal/address"
+	"github.com/pocketflowgo/pocketflow/shared/netguard"
 )
 
-func parse(t *testing.T, allow ...string) address.Policy {
+func parse(t *testing.T, allow ...string) netguard.Policy {
 	t.Helper()
-	policy, err := address.ParsePolicy(allow)
+	policy, err := netguard.ParsePolicy(allow)
 	require.NoError(t, err)
 	return policy
 }
@@ -33,7 +33,7 @@ func TestCheck_OpenPolicyTakesAnyOrdinaryAddress(t *testing.T) {
 func TestCheck_RefusesMetadataInEverySpelling(t *testing.T) {
 	t.Parallel()
 	// A list that would allow it changes nothing.
-	for _, policy := range []address.Policy{parse(t), parse(t, "0.0.0.0/0", "::/0", "metadata", "*.internal")} {
+	for _, policy := range []netguard.Policy{parse(t), parse(t, "0.0.0.0/0", "::/0", "metadata", "*.internal")} {
 		for _, host := range []string{
 			"169.254.169.254", "169.254.0.1", "[fe80::1]", "[fe80::1%25eth0]", "[febf::1]", "[::ffff:169.254.169.254]",
 			"[::ffff:a9fe:a9fe]", "[64:ff9b::169.254.169.254]", "100.100.100.200", "168.63.129.16", "192.0.0.192",
@@ -89,7 +89,7 @@ func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{"http://10.0.0.1:9", "http://[fe80::1%25a]", "http://0x7f.1", "https://a.b/c", "http://x@y", "http://%31"} {
 		f.Add(seed)
 	}
-	policy := address.Policy{}
+	policy := netguard.Policy{}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if len(policy.Check(raw)) > 0 {
 			return

@@ -1,4 +1,4 @@
-package address
+package netguard
 
 import (
 	"net/netip"

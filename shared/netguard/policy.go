@@ -1,12 +1,13 @@
-// Package address decides which URLs workers may be called at. Schedulers post
-// to whatever a worker names, so a registration is a way to make them send
+// Package netguard decides which places workers may be called at. Schedulers
+// post to whatever a worker names, so a registration is a way to make them send
 // requests for an outsider (server-side request forgery); this is where that
 // is bounded.
 //
-// It judges the text of a URL and never asks a name server: what a name leads
-// to now says nothing about the moment of the call. Who calls a worker checks
-// the address it is connected to.
-package address
+// It does so twice. A Policy judges the text of a URL when a worker registers,
+// and never asks a name server: what a name leads to then says nothing about
+// the moment of the call. Control judges the address that a call is about to
+// connect to. It refuses to know what a worker is.
+package netguard
 
 import (
 	"errors"
