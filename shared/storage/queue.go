@@ -147,9 +147,11 @@ type Queue interface {
 	// it).
 	ExtendClaims(ctx context.Context, claims []ClaimRef, until time.Time) (Outcomes, error)
 
-	// WithdrawJobs takes jobs back: pending and claimed ones become withdrawn.
-	// Outcomes: nil (also when it was withdrawn before), ErrNotFound, or
-	// ErrEnded when it was answered or dead before.
+	// WithdrawJobs takes jobs back: pending and claimed ones become withdrawn,
+	// and so does an id that is not known yet: it is kept as a withdrawn job
+	// with nothing but its id and the time, which PutJobs then leaves as it is,
+	// since the two may arrive in any order. Outcomes: nil (also when it was
+	// withdrawn before), or ErrEnded when it was answered or dead before.
 	WithdrawJobs(ctx context.Context, ids []string, at time.Time) (Outcomes, error)
 
 	// ExpireClaims makes up to limit claimed jobs whose time-out has passed

@@ -4,8 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
 
+	modernc "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
@@ -19,10 +24,25 @@ type statements struct {
 	closed bool
 }
 
+// refusal marks errors of the data itself.
+func refusal(err error) error {
+	if err == nil {
+		return nil
+	}
+	var cause *modernc.Error
+	if errors.As(err, &cause) {
+		switch cause.Code() & 0xff { // the rest says which constraint it was
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
+			return fmt.Errorf("%w: %w", storage.ErrInvalidData, err)
+		}
+	}
+	return err
+}
+
 func (s *statements) run(ctx context.Context, batch *sqlstore.Batch) error {
 	for i := range batch.Statements {
 		if err := s.runOne(ctx, &batch.Statements[i]); err != nil {
-			return err
+			return refusal(err)
 		}
 	}
 	return nil
@@ -96,5 +116,5 @@ func (s *statements) close() error {
 
 // exec runs one statement without arguments or result.
 func (s *statements) exec(ctx context.Context, text string) error {
-	return s.runOne(ctx, &sqlstore.Statement{SQL: text})
+	return refusal(s.runOne(ctx, &sqlstore.Statement{SQL: text}))
 }

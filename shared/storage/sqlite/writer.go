@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	modernc "modernc.org/sqlite"
+
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
@@ -38,6 +40,9 @@ type write struct {
 	err     error
 	done    chan struct{} // closed: err is set
 }
+
+// take makes the write the writer's own; false when its caller has withdrawn it.
+func (item *write) take() bool { return item.state.CompareAndSwap(writeWaiting, writeTaken) }
 
 // writer owns the one connection that writes.
 type writer struct {
@@ -124,44 +129,54 @@ func (w *writer) loop() {
 }
 
 // commit runs the first write and all that wait behind it in one transaction.
+// When that fails as a whole, each is run again by itself, so that only those
+// fail that are to blame.
 func (w *writer) commit(first *write) {
-	// A statement that was interrupted would leave its write half done, and a
-	// context that can end costs a goroutine per statement.
-	ctx := context.Background()
-
-	tx := &transaction{statements: &w.statements}
-	group, err := w.runGroup(ctx, tx, first)
-	if len(group) > 0 {
-		if err == nil {
-			err = w.statements.exec(ctx, "COMMIT")
-		}
-		if err != nil {
-			// After some failures SQLite has rolled back already; then this
-			// one fails, which changes nothing.
-			_ = w.statements.exec(ctx, "ROLLBACK")
-			err = fmt.Errorf("commit: %w", err)
-		}
+	if !first.take() {
+		return
 	}
-	if err == nil && len(tx.hints) > 0 {
-		w.deliver(tx.hints)
-	}
+	group, err := w.transact(first, w.next)
+	w.last = len(group)
 	for _, item := range group {
-		if err != nil {
-			item.err = err
+		failure := err
+		if err != nil && len(group) > 1 {
+			_, failure = w.transact(item, nobody)
+		}
+		if failure != nil {
+			item.err = failure
 		}
 		close(item.done)
 	}
 }
 
-// runGroup begins a transaction and runs writes in it until none waits. Each
-// has a savepoint, so that one that fails takes back its own changes only.
+// transact runs the first write, and those that more finds, in one transaction.
 // The error is for the group as a whole.
-func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write) (group []*write, err error) {
-	defer func() { w.last = len(group) }()
-	for item := first; item != nil; item = w.next(len(group)) {
-		if !item.state.CompareAndSwap(writeWaiting, writeTaken) {
-			continue
-		}
+func (w *writer) transact(first *write, more func(size int) *write) (group []*write, err error) {
+	// A statement that was interrupted would leave its write half done, and a
+	// context that can end costs a goroutine per statement.
+	ctx := context.Background()
+
+	tx := &transaction{statements: &w.statements}
+	group, err = w.runGroup(ctx, tx, first, more)
+	if err == nil {
+		err = w.statements.exec(ctx, "COMMIT")
+	}
+	if err != nil {
+		// After some failures SQLite has rolled back already; then this
+		// one fails, which changes nothing.
+		_ = w.statements.exec(ctx, "ROLLBACK")
+		return group, fmt.Errorf("commit: %w", err)
+	}
+	if len(tx.hints) > 0 {
+		w.deliver(tx.hints)
+	}
+	return group, nil
+}
+
+// runGroup begins a transaction and runs writes in it until there are no more.
+// Each has a savepoint, so that one that fails takes back its own changes only.
+func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write, more func(size int) *write) (group []*write, err error) {
+	for item := first; item != nil; item = more(len(group)) {
 		group = append(group, item)
 		if len(group) == 1 {
 			if err := w.statements.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -174,6 +189,9 @@ func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write) (g
 	}
 	return group, nil
 }
+
+// nobody is who follows a write that is run by itself.
+func nobody(int) *write { return nil }
 
 // next is the write at the head of the queue; nil when none waits or the group
 // is full.
@@ -189,10 +207,13 @@ func (w *writer) next(size int) *write {
 	for yields := 0; ; yields++ {
 		select {
 		case item := <-w.queue:
-			return item
+			if item.take() {
+				return item
+			}
+			continue
 		default:
 		}
-		if size >= w.last || yields == maxYields {
+		if size >= w.last || yields >= maxYields {
 			return nil
 		}
 		runtime.Gosched()
@@ -204,13 +225,30 @@ func (w *writer) runWrite(ctx context.Context, tx *transaction, item *write) err
 		return err
 	}
 	hints := len(tx.hints)
-	if item.err = item.closure(ctx, tx); item.err != nil {
+	if item.err = item.run(ctx, tx); item.err != nil {
 		tx.hints = tx.hints[:hints]
 		if err := w.statements.exec(ctx, "ROLLBACK TO item"); err != nil {
+			// With some failures, such as a full disk, SQLite has rolled back
+			// everything and knows the savepoint no more: then the failure is
+			// what there is to tell.
+			if cause := (*modernc.Error)(nil); errors.As(item.err, &cause) {
+				return item.err
+			}
 			return err
 		}
 	}
 	return w.statements.exec(ctx, "RELEASE item")
+}
+
+// run runs the closure. The writer is everybody's: a panic is the closure's
+// failure and no more.
+func (item *write) run(ctx context.Context, tx *transaction) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = sqlstore.Panicked(cause)
+		}
+	}()
+	return item.closure(ctx, tx)
 }
 
 // close commits what is queued and closes the connection.

@@ -49,6 +49,8 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"WithdrawJobs_Outcomes":                      withdrawOutcomes,
 		"WithdrawJobs_EndsTheClaim":                  withdrawEndsClaim,
 		"WithdrawJobs_RacesCompletion":               withdrawRacesCompletion,
+		"WithdrawJobs_OvertakesItsJob":               withdrawOvertakesPut,
+		"WithdrawJobs_RacesItsJob":                   withdrawRacesPut,
 		"ExpireClaims_PendingThenDead":               expireToDead,
 		"ExpireClaims_EarliestFirstUpToLimit":        expireLimit,
 		"ExpireClaims_DeadIsForGood":                 expireDeadIsFinal,

@@ -88,7 +88,7 @@ func withdrawOutcomes(t *testing.T, store storage.Queue) {
 	put(t, store, aJob(5))
 
 	list := []string{claimed.ID, "job-none", completed.ID, failed.ID, dead.ID, aJob(5).ID, aJob(5).ID}
-	want := storage.Outcomes{nil, storage.ErrNotFound, storage.ErrEnded, storage.ErrEnded, storage.ErrEnded, nil, nil}
+	want := storage.Outcomes{nil, nil, storage.ErrEnded, storage.ErrEnded, storage.ErrEnded, nil, nil}
 	for _, n := range []int{70, 71} { // a repeat answers the same and changes nothing
 		outcomes, err := store.WithdrawJobs(ctx, list, at(n))
 		require.NoError(t, err)
@@ -99,6 +99,50 @@ func withdrawOutcomes(t *testing.T, store storage.Queue) {
 	require.Equal(t, at(70), withdrawn.FinishedAt)
 	require.Equal(t, storage.JobDead, getJob(t, store, dead.ID).Status)
 	require.Empty(t, claim(t, store, claimAt(at(80), 9, "transform")))
+}
+
+func withdrawOvertakesPut(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	early := aJob(1)
+	outcomes, err := store.WithdrawJobs(ctx, []string{early.ID, early.ID}, at(70))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{nil, nil}, outcomes)
+	withdrawn := storage.Job{
+		ID: early.ID, Input: json.RawMessage("{}"), Status: storage.JobWithdrawn,
+		AvailableAt: at(70), CreatedAt: at(70), FinishedAt: at(70),
+	}
+	require.Equal(t, withdrawn, getJob(t, store, early.ID))
+
+	put(t, store, early, aJob(2))
+	require.Equal(t, withdrawn, getJob(t, store, early.ID), "the job that comes after it does not live")
+	require.Equal(t, []string{aJob(2).ID}, ids(claim(t, store, claimAt(at(80), 9, "transform"))))
+	outcomes, err = store.WithdrawJobs(ctx, []string{early.ID}, at(81))
+	require.NoError(t, err)
+	requireOutcomes(t, storage.Outcomes{nil}, outcomes)
+	requireOutcomes(t, storage.Outcomes{storage.ErrEnded}, complete(t, store, completion(early)))
+	require.Equal(t, withdrawn, getJob(t, store, early.ID))
+}
+
+func withdrawRacesPut(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	const n = 40
+	jobs := jobsOf("transform", 0, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := store.PutJobs(ctx, []storage.Job{jobs[i], jobs[(i+1)%n]}); err != nil {
+				t.Errorf("put: %v", err)
+			}
+		})
+		wg.Go(func() {
+			outcomes, err := store.WithdrawJobs(ctx, []string{jobs[(i+1)%n].ID, jobs[i].ID}, at(n))
+			if err != nil || outcomes[0] != nil || outcomes[1] != nil {
+				t.Errorf("withdraw: %v, %v", outcomes, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Empty(t, claim(t, store, claimAt(at(n), n, "transform")))
 }
 
 func withdrawEndsClaim(t *testing.T, store storage.Queue) {

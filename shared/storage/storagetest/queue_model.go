@@ -242,7 +242,10 @@ func (m *queueModel) withdraw(rt *rapid.T) {
 	job, known := m.jobs[id]
 	switch {
 	case !known:
-		want = storage.ErrNotFound
+		m.jobs[id] = storage.Job{
+			ID: id, Input: json.RawMessage("{}"), Status: storage.JobWithdrawn,
+			AvailableAt: m.now, CreatedAt: m.now, FinishedAt: m.now,
+		}
 	case job.Status == storage.JobPending || job.Status == storage.JobClaimed:
 		job.Status, job.FinishedAt = storage.JobWithdrawn, m.now
 		m.jobs[id] = job

@@ -129,30 +129,48 @@ func judgeExtension(job *storage.Job, claim storage.ClaimRef) error {
 	return nil
 }
 
-const withdrawJobSQL = `UPDATE jobs SET status = 'withdrawn', finished_at = $2 WHERE id = $1`
+const (
+	// What PutJobs finds when it comes after the withdrawal.
+	forestallJobSQL = `
+INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
+    status, deliveries, available_at, worker_id, token, created_at, finished_at, result_hash, log_path)
+VALUES ($1, '', '', '', '', 0, 0, '', '{}', 0, 'withdrawn', 0, $2, '', '', $2, $2, '', '')
+ON CONFLICT DO NOTHING`
 
-// WithdrawJobs implements storage.Queue.
+	withdrawJobSQL = `UPDATE jobs SET status = 'withdrawn', finished_at = $2 WHERE id = $1`
+)
+
+// WithdrawJobs implements storage.Queue. It makes the unknown ones first, so
+// that all are there to be locked, and a PutJobs at the same time is either
+// before it or too late.
 func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
 	outcomes := make(storage.Outcomes, len(ids))
 	if len(ids) == 0 {
 		return outcomes, nil
 	}
-	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-		for i, id := range ids {
-			job := jobs[id]
-			switch {
-			case job == nil:
-				outcomes[i] = storage.ErrNotFound
-			case job.Status == storage.JobPending || job.Status == storage.JobClaimed:
-				outcomes[i] = nil
-				job.Status = storage.JobWithdrawn
-				batch.Exec(withdrawJobSQL, id, micros(at))
-			case job.Status == storage.JobWithdrawn:
-				outcomes[i] = nil
-			default:
-				outcomes[i] = storage.ErrEnded
-			}
+	var forestall Batch
+	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
+		forestall.Exec(forestallJobSQL, ids[i], micros(at))
+	}
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		if err := tx.Run(ctx, &forestall); err != nil {
+			return err
 		}
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+			for i, id := range ids {
+				job := jobs[id]
+				switch job.Status {
+				case storage.JobPending, storage.JobClaimed:
+					outcomes[i] = nil
+					job.Status = storage.JobWithdrawn
+					batch.Exec(withdrawJobSQL, id, micros(at))
+				case storage.JobWithdrawn:
+					outcomes[i] = nil
+				case storage.JobCompleted, storage.JobFailed, storage.JobDead:
+					outcomes[i] = storage.ErrEnded
+				}
+			}
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("withdraw jobs: %w", err)
@@ -160,20 +178,23 @@ func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (s
 	return outcomes, nil
 }
 
-// change locks the jobs of a batch and writes what decide makes of them.
+// change is changeIn in a transaction of its own.
+func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
+	return q.Write(ctx, func(ctx context.Context, tx Tx) error { return q.changeIn(ctx, tx, ids, decide) })
+}
+
+// changeIn locks the jobs of a batch and writes what decide makes of them.
 // decide keeps the jobs up to date as it goes, so that the second of two items
 // for one job sees what the first did to it.
-func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
-	return q.Write(ctx, func(ctx context.Context, tx Tx) error {
-		jobs, err := q.lockJobs(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		var batch Batch
-		decide(&batch, jobs)
-		if len(batch.Statements) == 0 {
-			return nil
-		}
-		return tx.Run(ctx, &batch)
-	})
+func (q *Queue) changeIn(ctx context.Context, tx Tx, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
+	jobs, err := q.lockJobs(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	var batch Batch
+	decide(&batch, jobs)
+	if len(batch.Statements) == 0 {
+		return nil
+	}
+	return tx.Run(ctx, &batch)
 }
