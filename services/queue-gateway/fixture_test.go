@@ -40,6 +40,7 @@ func newScheduler(t *testing.T) *scheduler {
 	s := &scheduler{received: make(chan schedulerapi.JobResult, 10_000)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body schedulerapi.JobResults
+		r.Body = http.MaxBytesReader(w, r.Body, httpx.MaxInternalBody)
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.URL.Path != "/internal/results" {
 			httpx.WriteProblem(w, r, errs.New(errs.MalformedBody, "%s: %v", r.URL.Path, err))
 			return

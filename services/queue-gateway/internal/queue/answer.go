@@ -11,17 +11,12 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
-	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // CodeWorkerError is the error code of a run that its worker answered with an
 // error.
 const CodeWorkerError = "worker_error"
-
-// maxPayload bounds a result message: with the batch's envelope it must be
-// within what the scheduler reads.
-const maxPayload = httpx.MaxBody - 4<<10
 
 // Answer is what a worker says about a job that it executed.
 type Answer struct {
@@ -76,9 +71,6 @@ func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, e
 	data, err := json.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
-	}
-	if len(data) > maxPayload {
-		return nil, errs.New(errs.BodyTooLarge, "the answer is %d bytes when encoded, at most %d are taken", len(data), maxPayload)
 	}
 	return data, nil
 }

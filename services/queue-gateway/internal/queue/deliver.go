@@ -8,21 +8,18 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
-	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 const (
-	// deliverBatch and deliverBytes bound one call to the scheduler; the bytes
-	// keep it well within what a service reads, single large results aside.
+	// deliverBatch is the most results in one claim, and so in one call.
 	deliverBatch = 200
-	deliverBytes = 1 << 20
-	// deliverCall bounds the time of one call.
-	deliverCall = 4 * time.Second
 	// deliverHold is for how long claimed results are this replica's to
-	// deliver: longer than a call, or two replicas would deliver the same, and
-	// short, as it is what a crash in between delays them by.
+	// deliver: longer than a call of the usual size, or two replicas would
+	// deliver the same, and short, as it is what a crash in between delays them
+	// by.
 	deliverHold = 5 * time.Second
 )
 
@@ -49,52 +46,45 @@ func (q *Queue) deliver(ctx context.Context) {
 	}
 }
 
-// parcel is what goes into one call.
-type parcel struct {
-	ids     []string
-	results []schedulerapi.JobResult
+// outgoing is one result on its way.
+type outgoing struct {
+	jobID  string
+	bytes  int
+	result schedulerapi.JobResult
 }
+
+func (o outgoing) size() int { return o.bytes }
 
 // deliverAll delivers the results that it holds until then.
 func (q *Queue) deliverAll(ctx context.Context, results []storage.JobResult, until time.Time) {
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	for _, p := range q.pack(results) {
-		if !q.deliverParcel(ctx, p) {
+	for _, p := range parcel.Pack(q.read(results), outgoing.size) {
+		if !q.deliverParcel(ctx, p, until) {
 			return
 		}
 	}
 }
 
-// pack splits results into parcels by size, in order.
-func (q *Queue) pack(results []storage.JobResult) []parcel {
-	var parcels []parcel
-	size := 0
+// read decodes results.
+func (q *Queue) read(results []storage.JobResult) []outgoing {
+	out := make([]outgoing, 0, len(results))
 	for _, r := range results {
-		var result schedulerapi.JobResult
-		if err := json.Unmarshal(r.Payload, &result); err != nil {
+		o := outgoing{jobID: r.JobID, bytes: len(r.Payload)}
+		if err := json.Unmarshal(r.Payload, &o.result); err != nil {
 			// It was written by this service; only a damaged database or a
 			// newer version's row gets here. It stays where it is.
 			q.log.Error("result_unreadable", zap.String("job_id", r.JobID), zap.Error(err))
 			continue
 		}
-		if len(parcels) == 0 || size+len(r.Payload) > deliverBytes {
-			parcels = append(parcels, parcel{})
-			size = 0
-		}
-		last := &parcels[len(parcels)-1]
-		last.ids = append(last.ids, r.JobID)
-		last.results = append(last.results, result)
-		size += len(r.Payload)
+		out = append(out, o)
 	}
-	return parcels
+	return out
 }
 
-// deliverParcel tries until the scheduler has the parcel, or ctx ends: false.
-// Then the results are claimed again.
-func (q *Queue) deliverParcel(ctx context.Context, p parcel) bool {
+// deliverParcel tries until the scheduler has the parcel, or they are not this
+// replica's any more: false. Then the results are claimed again.
+func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time) bool {
 	retry := newBackoff()
-	for tries := 1; ; tries++ {
+	for tries := 1; storage.Now().Before(until); tries++ {
 		err := q.hand(ctx, p)
 		if err == nil {
 			return true
@@ -102,28 +92,29 @@ func (q *Queue) deliverParcel(ctx context.Context, p parcel) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		if refused(err) {
-			return q.deliverSingly(ctx, p, err)
+		if parcel.Refused(err) {
+			return q.deliverSingly(ctx, p, until, err)
 		}
 		if tries == 1 {
-			q.log.Warn("results_not_delivered", zap.Int("results", len(p.ids)), zap.Error(err))
+			q.log.Warn("results_not_delivered", zap.Int("results", len(p)), zap.Error(err))
 		}
 		if !pause.For(ctx, retry.Next()) {
 			return false
 		}
 	}
+	return false
 }
 
 // deliverSingly finds the result that the scheduler refuses and delivers the
 // others. A refused one is tried again when it is claimed again: the scheduler
 // may be of an older version and about to be replaced.
-func (q *Queue) deliverSingly(ctx context.Context, p parcel, cause error) bool {
-	if len(p.ids) == 1 {
-		q.log.Error("result_refused", zap.String("job_id", p.ids[0]), zap.String("task_id", p.results[0].TaskID), zap.Error(cause))
+func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, until time.Time, cause error) bool {
+	if len(p) == 1 {
+		q.log.Error("result_refused", zap.String("job_id", p[0].jobID), zap.String("task_id", p[0].result.TaskID), zap.Error(cause))
 		return true
 	}
-	for i := range p.ids {
-		if !q.deliverParcel(ctx, parcel{ids: p.ids[i : i+1], results: p.results[i : i+1]}) {
+	for i := range p {
+		if !q.deliverParcel(ctx, p[i:i+1], until) {
 			return false
 		}
 	}
@@ -131,23 +122,20 @@ func (q *Queue) deliverSingly(ctx context.Context, p parcel, cause error) bool {
 }
 
 // hand is one call, and the acknowledgement in the database. A failed
-// acknowledgement is repeated with the call, which is harmless.
-func (q *Queue) hand(ctx context.Context, p parcel) error {
-	call, cancel := context.WithTimeout(ctx, deliverCall)
+// acknowledgement is repeated with the call, which is harmless. The call may
+// outlast the hold, as that of a large result may have to.
+func (q *Queue) hand(ctx context.Context, p []outgoing) error {
+	ids := make([]string, len(p))
+	results := make([]schedulerapi.JobResult, len(p))
+	bytes := 0
+	for i, o := range p {
+		ids[i], results[i] = o.jobID, o.result
+		bytes += o.bytes
+	}
+	call, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
 	defer cancel()
-	if err := q.scheduler.DeliverResults(call, p.results); err != nil {
+	if err := q.scheduler.DeliverResults(call, results); err != nil {
 		return err
 	}
-	return q.store.AckResults(ctx, p.ids)
-}
-
-// refused tells a scheduler that says no to what it was sent from one that is
-// away.
-func refused(err error) bool {
-	switch errs.CodeOf(err) {
-	case errs.InvalidArgument, errs.MalformedBody, errs.UnknownField, errs.BodyTooLarge:
-		return true
-	default:
-		return false
-	}
+	return q.store.AckResults(ctx, ids)
 }
