@@ -92,3 +92,12 @@ func TestComplete_WhatIsTakenReachesTheScheduler(t *testing.T) {
 	require.NoError(t, json.Unmarshal(f.scheduler.next(t).Result, &result))
 	require.Len(t, result, len(text))
 }
+
+func TestWithdraw_CountsBeforeItsJobAsWell(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	require.NoError(t, f.WithdrawJobs(t.Context(), []string{"1"}))
+	f.put(t, newJob("1", "upper"), newJob("2", "upper"))
+	require.Equal(t, "2", f.claim(t, "upper").ID)
+	requireCode(t, errs.TaskEnded, f.Heartbeat(t.Context(), queueapi.HeartbeatRequest{QueueID: "1"}))
+}

@@ -18,6 +18,7 @@
 //   - A worker is answered 200 only after its result and the message to the
 //     scheduler are durable, in one transaction; the message is repeated until
 //     acknowledged.
+//   - A withdrawal counts whether it comes after its job or before it.
 //   - Waiting costs nothing per poll: one ticker looks for jobs that nobody
 //     announced.
 package queuegateway

@@ -100,7 +100,8 @@ type PutJobsRequest struct {
 	Jobs []NewJob `json:"jobs"`
 }
 
-// WithdrawJobsRequest takes jobs back; unknown and ended ones are fine.
+// WithdrawJobsRequest takes jobs back. Ended ones are fine, and an unknown one
+// is taken back when it comes.
 type WithdrawJobsRequest struct {
 	IDs []string `json:"ids"`
 }

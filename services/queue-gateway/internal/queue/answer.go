@@ -121,8 +121,8 @@ func (q *Queue) Put(ctx context.Context, jobs []storage.Job) error {
 	return nil
 }
 
-// Withdraw takes jobs back. Jobs that are unknown or were answered before are
-// no error: there is nothing left to take back.
+// Withdraw takes jobs back, those that are still to come included. Jobs that
+// were answered before are no error: there is nothing left to take back.
 func (q *Queue) Withdraw(ctx context.Context, ids []string) error {
 	_, err := q.store.WithdrawJobs(ctx, ids, storage.Now())
 	return err
