@@ -113,7 +113,8 @@ func TestRegister_TakesPullWorkersWithoutAnAddress(t *testing.T) {
 		require.Equal(t, http.StatusOK, r.Post("/api/register", body).Code, body)
 	}
 	require.Equal(t, http.StatusOK, r.Post("/heartbeat", `{"id":"a","url":"queue","load":1}`).Code)
-	httpxtest.RequireProblem(t, r.Post("/register", `{"id":"e","url":"queue","services":["sum"]}`), http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, http.StatusOK, r.Post("/register", `{"id":"e","url":"queue","services":["sum"],"load":1.5}`).Code, "its URL says that it pulls")
+	httpxtest.RequireProblem(t, r.Post("/register", `{"id":"f","url":"","services":["sum"]}`), http.StatusBadRequest, "invalid_argument")
 	httpxtest.RequireProblem(t, r.Post("/register", `{"id":"e","url":"http://169.254.0.1","services":["sum"],"type":"async"}`),
 		http.StatusBadRequest, "invalid_argument")
 }

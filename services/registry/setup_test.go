@@ -71,7 +71,7 @@ func open(t *testing.T, cfg registry.Config) *instance {
 func (i *instance) register(id string, load int) {
 	i.t.Helper()
 	require.NoError(i.t, i.client.Register(i.t.Context(), registryapi.RegisterRequest{
-		ID: id, URL: "http://10.0.0.1:9000", Services: []string{"sum"}, Load: load,
+		ID: id, URL: "http://10.0.0.1:9000", Services: []string{"sum"}, Load: registryapi.Load(load),
 	}))
 }
 

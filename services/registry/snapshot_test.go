@@ -110,7 +110,7 @@ func TestSnapshot_SleepsThroughHeartbeatsAndLoads(t *testing.T) {
 		answer := r.poll(first.Version)
 		for load := range 12 {
 			pass(t, 4*time.Second)
-			require.NoError(t, r.client.Heartbeat(t.Context(), registryapi.HeartbeatRequest{ID: "w", Load: load}))
+			require.NoError(t, r.client.Heartbeat(t.Context(), registryapi.HeartbeatRequest{ID: "w", Load: registryapi.Load(load)}))
 			r.register("w", load)
 		}
 		last := <-answer

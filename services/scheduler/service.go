@@ -16,6 +16,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
@@ -69,13 +70,15 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 
 	s := &Service{store: store}
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
-	s.outbox = outbox.New(outbox.Deps{Store: store, Queue: queue, Log: deps.Log, Now: storage.Now})
+	s.outbox = outbox.New(outbox.Deps{
+		Store: store, Queue: queue, Results: results.Intake{Store: store, Now: storage.Now}, Log: deps.Log, Now: storage.Now,
+	})
 	owner, ownership := ownerOf(cfg)
 	s.runner = runner.New(runner.Config{
 		Owner: owner, Ownership: ownership,
 		LeaseTTL: cfg.LeaseTTL, PollInterval: cfg.PollInterval,
 		MaxInFlight: cfg.MaxInFlight, Drain: cfg.ExecutionDrain,
-		Limits: engine.Limits{MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout},
+		Limits: engine.Limits{MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout, MaxValue: cfg.MaxValue},
 	}, runner.Deps{
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
 		Executor: execute.New(s.pool, localfunc.Builtin(deps.Log), deps.Log),

@@ -43,6 +43,7 @@ type Config interface {
 type Process struct {
 	LogLevel  string        `help:"Least level that is logged." default:"info" enum:"debug,info,warn,error" env:"LOG_LEVEL"`
 	LogFormat obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
+	Insecure  bool          `help:"Listen on more than loopback, though there is no authentication." env:"INSECURE"`
 	Drain     time.Duration `help:"Longest time that a stop waits for work under way." default:"20s" env:"DRAIN_TIMEOUT"`
 }
 
@@ -108,6 +109,9 @@ func fail(name string, code int, err error) int {
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, *zap.Logger) (Service, error)) error {
+	if err := proc.CheckAddr(cfg.ListenAddr()); err != nil {
+		return err
+	}
 	log, err := obs.NewLogger(proc.LogLevel, proc.LogFormat)
 	if err != nil {
 		return err

@@ -17,9 +17,9 @@ import (
 
 // Decode reads a JSON object from the request's body into dst, a pointer to a
 // struct. The body is UTF-8, and no text in it, a map's keys included, has a
-// NUL; JSON values (json.RawMessage) may escape one. Names match the fields' json tags in any letter case and with or
-// without underscores (FlowID, flowId, flow_id), at every depth; a tag
-// `alias:"a,b"` names further spellings. Every field of the wrong type is
+// NUL; JSON values (json.RawMessage) may escape one. Names match the fields'
+// json tags in any letter case and with or without underscores (FlowID, flowId,
+// flow_id), at every depth; a tag `alias:"a,b"` names further spellings. Every field of the wrong type is
 // named at once. Unknown fields are refused only under
 // "Prefer: handling=strict" (RFC 7240). An empty body reads as {}.
 func Decode(r *http.Request, dst any) error {
@@ -55,7 +55,7 @@ const (
 func StrictnessOf(r *http.Request) Strictness {
 	for _, value := range r.Header.Values("Prefer") {
 		for _, part := range strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ';' }) {
-			if strings.EqualFold(strings.TrimSpace(part), "handling=strict") {
+			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(part), `"`, ""), "handling=strict") {
 				return Strict
 			}
 		}

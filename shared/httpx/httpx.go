@@ -106,7 +106,8 @@ func asError(r *http.Request, err error) *errs.Error {
 // logFailure logs an error where it stops. The caller's own mistakes are told
 // to the caller; the log has their code on the request line already.
 func logFailure(log *zap.Logger, requestID string, err error) {
-	if errs.CodeOf(err).Status() < http.StatusInternalServerError {
+	code := errs.CodeOf(err)
+	if code.Status() < http.StatusInternalServerError || code == errs.NoWorker {
 		return
 	}
 	log.Error("request_failed", zap.String("request_id", requestID), zap.Error(err))

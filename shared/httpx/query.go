@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -42,7 +43,12 @@ func NewQuery(r *http.Request) *Query {
 	return q
 }
 
+// fault records what is wrong with a name; what was wrong with it first says
+// enough.
 func (q *Query) fault(name, message string) {
+	if slices.ContainsFunc(q.faults, func(f errs.Fault) bool { return f.Path == name }) {
+		return
+	}
 	q.faults = append(q.faults, errs.Fault{Path: name, Code: string(errs.InvalidArgument), Message: message})
 }
 
@@ -107,13 +113,19 @@ type Page struct {
 const maxPage = 1_000_000
 
 // Page reads page (from 1), page_size (default 10, at most 1000) and cursor.
-func (q *Query) Page() Page {
+//
+// A cursor is the id of an item of the list, which is how one from elsewhere is
+// told.
+func (q *Query) Page(items ids.Prefix) Page {
 	p := Page{
 		Number: q.Int("page", Bounds{Default: 1, Min: 1, Max: maxPage}),
 		Size:   q.Int("page_size", Bounds{Default: 10, Min: 1, Max: 1000}),
 	}
 	p.ListOptions = storage.ListOptions{Limit: p.Size, Offset: (p.Number - 1) * p.Size}
 	if cursor := q.String("cursor"); cursor != "" {
+		if !ids.Valid(items, cursor) {
+			q.fault("cursor", "must be the next_cursor of the page before")
+		}
 		p.ListOptions = storage.ListOptions{Limit: p.Size, Cursor: cursor}
 	}
 	return p

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
 )
 
 func query(raw string) *httpx.Query {
@@ -19,7 +20,7 @@ func TestQuery_RefusesTextThatNoDatabaseTakes(t *testing.T) {
 	t.Parallel()
 	q := query("id=%00&flow_id=%ff&name=%C3%A9&cursor=a%00b&page=x")
 	require.Equal(t, "é", q.String("name"))
-	q.Page()
+	q.Page(ids.Task)
 	err := q.Err()
 	require.Equal(t, errs.InvalidArgument, errs.CodeOf(err))
 	require.Equal(t, []string{

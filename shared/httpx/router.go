@@ -72,7 +72,7 @@ func NewRouter(log *zap.Logger, routes []Route) (http.Handler, error) {
 			byPath[path][route.Method] = route.bounded()
 		}
 	}
-	router := mux.NewRouter()
+	router := mux.NewRouter().SkipClean(true) // a redirect to the clean path would be HTML
 	for path, m := range byPath {
 		router.Handle(path, serve(log, path, m.dispatch()))
 	}

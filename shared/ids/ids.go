@@ -2,7 +2,11 @@
 // that says what it names and a UUIDv7, so that ids sort by time of creation.
 package ids
 
-import "github.com/google/uuid"
+import (
+	"strings"
+
+	"github.com/google/uuid"
+)
 
 // Prefix says what an id names.
 type Prefix string
@@ -25,4 +29,11 @@ const (
 // one process, strictly increasing.
 func New(prefix Prefix) string {
 	return string(prefix) + "-" + uuid.Must(uuid.NewV7()).String()
+}
+
+// Valid reports whether the text has the form of an id of that prefix. It says
+// nothing of whether the thing exists.
+func Valid(prefix Prefix, text string) bool {
+	rest, ok := strings.CutPrefix(text, string(prefix)+"-")
+	return ok && uuid.Validate(rest) == nil
 }

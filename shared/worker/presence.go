@@ -107,12 +107,12 @@ func (p *presence) bounded(ctx context.Context, call func(context.Context) error
 
 func (p *presence) register(ctx context.Context) error {
 	req := p.request
-	req.Load = p.load()
+	req.Load = registryapi.Load(p.load())
 	return p.client.Register(ctx, req)
 }
 
 func (p *presence) heartbeat(ctx context.Context) error {
-	return p.client.Heartbeat(ctx, registryapi.HeartbeatRequest{ID: p.request.ID, URL: p.request.URL, Load: p.load()})
+	return p.client.Heartbeat(ctx, registryapi.HeartbeatRequest{ID: p.request.ID, URL: p.request.URL, Load: registryapi.Load(p.load())})
 }
 
 func (p *presence) leave(ctx context.Context) {

@@ -4,6 +4,9 @@ package registryapi
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,16 +21,33 @@ type RegisterRequest struct {
 	URL            string            `json:"url"` // the word "queue" for a pull worker
 	Services       []string          `json:"services"`
 	Type           string            `json:"type,omitempty"` // http (also when empty), async, local
-	Load           int               `json:"load"`
+	Load           Load              `json:"load"`
 	MaxConcurrency int               `json:"max_concurrency,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+}
+
+// Load is a worker's own figure of how busy it is. Whole numbers are kept;
+// workers in languages without integers may send a fraction, which is rounded.
+type Load int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Load) UnmarshalJSON(data []byte) error {
+	var figure float64
+	if err := json.Unmarshal(data, &figure); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	if figure = math.Round(figure); math.Abs(figure) > math.MaxInt32 {
+		return fmt.Errorf("load %g is out of range", figure)
+	}
+	*l = Load(figure)
+	return nil
 }
 
 // HeartbeatRequest is a worker's sign of life.
 type HeartbeatRequest struct {
 	ID   string `json:"id"`
 	URL  string `json:"url,omitempty"`
-	Load int    `json:"load"`
+	Load Load   `json:"load"`
 }
 
 // DeregisterRequest takes a worker out.

@@ -12,6 +12,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -45,7 +46,7 @@ func (h handlers) createFlow(w http.ResponseWriter, r *http.Request) error {
 
 func (h handlers) listFlows(w http.ResponseWriter, r *http.Request) error {
 	q := httpx.NewQuery(r)
-	at, name := q.Page(), q.String("name")
+	at, name := q.Page(ids.Flow), q.String("name")
 	if err := q.Err(); err != nil {
 		return err
 	}

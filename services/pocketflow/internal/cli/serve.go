@@ -18,6 +18,9 @@ type serveCmd struct {
 }
 
 func (c serveCmd) Run(ctx context.Context, s *session) error {
+	if err := c.CheckAddr(c.Addr); err != nil {
+		return err
+	}
 	log, err := obs.NewLogger(c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	pullURL   = "queue" // what pull workers give for a URL
 	maxWaitMS = 60_000
 	maxTTL    = 365 * 24 * 60 * 60 // seconds
 )
@@ -49,10 +50,15 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	}
 	worker := storage.Worker{
 		ID: body.ID, URL: body.URL, Services: body.Services, Type: storage.WorkerHTTP,
-		Load: body.Load, MaxConcurrency: body.MaxConcurrency, Labels: body.Labels,
+		Load: int(body.Load), MaxConcurrency: body.MaxConcurrency, Labels: body.Labels,
 	}
-	if body.Type != "" {
+	switch {
+	case body.Type != "":
 		worker.Type = storage.WorkerType(strings.ToLower(body.Type))
+	case strings.EqualFold(body.URL, pullURL):
+		// A pull worker that names no type says with its URL that it cannot be
+		// called.
+		worker.Type = storage.WorkerAsync
 	}
 	if err := h.roster.Register(r.Context(), worker); err != nil {
 		return problem(err, worker.ID)
@@ -65,7 +71,7 @@ func (h handlers) heartbeat(w http.ResponseWriter, r *http.Request) error {
 	if err := httpx.Decode(r, &body); err != nil {
 		return err
 	}
-	beat := storage.Heartbeat{ID: body.ID, URL: body.URL, Load: body.Load}
+	beat := storage.Heartbeat{ID: body.ID, URL: body.URL, Load: int(body.Load)}
 	if err := h.roster.Heartbeat(r.Context(), beat); err != nil {
 		return problem(err, body.ID)
 	}

@@ -3,14 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
-	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -132,45 +131,9 @@ func (a *api) results(w http.ResponseWriter, r *http.Request) error {
 	if len(req.Results) > maxResults {
 		return errs.New(errs.InvalidArgument, "more than %d results in one delivery", maxResults)
 	}
-	events := make([]storage.InboxEvent, 0, len(req.Results))
-	for _, result := range req.Results {
-		event, err := resultEvent(result, a.Now())
-		if err != nil {
-			return err
-		}
-		events = append(events, event)
-	}
-	outcomes, err := a.Store.AppendEvents(r.Context(), events)
-	if err != nil {
+	intake := results.Intake{Store: a.Store, Now: a.Now}
+	if err := intake.DeliverResults(r.Context(), req.Results); err != nil {
 		return err
 	}
-	for _, outcome := range outcomes {
-		// A result for a task that is gone or has ended has no effect, today
-		// or when it is repeated.
-		if err := outcome.Err; err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrEnded) {
-			return err
-		}
-	}
 	return ok(w)
-}
-
-func resultEvent(result schedulerapi.JobResult, now time.Time) (storage.InboxEvent, error) {
-	run := &engine.RunResult{
-		RunID: result.RunID, Result: result.Result, WorkerID: result.WorkerID, LogPath: result.LogPath,
-	}
-	if result.ErrorCode != "" {
-		run.Result = nil
-		run.Error = &engine.RunError{
-			Code: result.ErrorCode, Message: result.Error,
-			Final: result.Retryable != nil && !*result.Retryable,
-		}
-	}
-	event := engine.Event{Kind: storage.EventRunFinished, Result: run}
-	data, err := event.Data()
-	if err != nil {
-		return storage.InboxEvent{}, err
-	}
-	return storage.InboxEvent{
-		TaskID: result.TaskID, SourceID: runner.RunSource(result.RunID), Kind: storage.EventRunFinished, Data: data, At: now,
-	}, nil
 }

@@ -81,7 +81,7 @@ func setup(t *testing.T) *fixture {
 	}
 	r := runner.New(runner.Config{
 		Owner: "me", Ownership: runner.Exclusive, LeaseTTL: 5 * time.Second, PollInterval: 10 * time.Millisecond, MaxInFlight: 100,
-		Limits: engine.Limits{MaxSteps: 100, AttemptTimeout: time.Hour},
+		Limits: engine.Limits{MaxSteps: 100, AttemptTimeout: time.Hour, MaxValue: 1 << 20},
 	}, runner.Deps{Store: store, Plans: c, Executor: executor{}, Outbox: noOutbox{}, Log: zap.NewNop(), Now: storage.Now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -181,8 +181,8 @@ func TestCreate_NamesEveryFault(t *testing.T) {
 func TestCreate_IsIdempotentByKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	id := f.create(`{"flow_id":"flow-1","params":{"a":1},"request_id":"k1"}`)
-	require.Equal(t, id, f.create(`{"FlowID":"flow-1","ParamsJSON":"{\"a\":1}"}`, "Idempotency-Key", "k1"), "another spelling of the same request")
+	id := f.create(`{"flow_id":"flow-1","params":{"a":1,"b":2.0},"request_id":"k1"}`)
+	require.Equal(t, id, f.create(`{"FlowID":"flow-1","ParamsJSON":"{\"b\": 2.0, \"a\": 1}"}`, "Idempotency-Key", "k1"), "another spelling of the same request")
 	f.fails(409, errs.RequestIDReused, http.MethodPost, "/tasks", `{"flow_id":"flow-1","params":{"a":2},"request_id":"k1"}`)
 	require.NotEqual(t, id, f.create(`{"flow_id":"flow-1","params":{"a":1},"request_id":"k2"}`))
 }

@@ -18,6 +18,21 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
+// canonical sorts the members of all objects; numbers keep their text.
+func canonical(params json.RawMessage) json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(params))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return params
+	}
+	sorted, err := json.Marshal(value)
+	if err != nil {
+		return params
+	}
+	return sorted
+}
+
 // maxRequestID bounds an idempotency key.
 const maxRequestID = 256
 
@@ -27,7 +42,10 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req.RequestID == "" {
-		req.RequestID = r.Header.Get(httpx.HeaderIdempotencyKey)
+		var err error
+		if req.RequestID, err = httpx.HeaderText(r, httpx.HeaderIdempotencyKey); err != nil {
+			return err
+		}
 	}
 	params, err := checkCreate(&req)
 	if err != nil {
@@ -105,8 +123,11 @@ func (a *api) version(r *http.Request, req schedulerapi.CreateTaskRequest) (*pla
 }
 
 // requestHash is a digest of what was asked for, not of what it resolved to:
-// the same request repeated after a new version was published is the same.
+// the same request repeated after a new version was published is the same. So
+// is one whose params have their members in another order, as a client with an
+// unordered map may send them.
 func requestHash(req schedulerapi.CreateTaskRequest, params json.RawMessage) string {
+	params = canonical(params)
 	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %s", req.FlowID, req.FlowVersionID, req.Version, params))
 	return hex.EncodeToString(digest[:])
 }

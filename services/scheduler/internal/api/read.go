@@ -9,6 +9,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -27,7 +28,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) error {
 
 func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	q := httpx.NewQuery(r)
-	page := q.Page()
+	page := q.Page(ids.Task)
 	query := storage.TaskQuery{
 		Status:        httpx.OneOf(q, "status", storage.TaskStatuses),
 		FlowID:        q.String("flow_id"),

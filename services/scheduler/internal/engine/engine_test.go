@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func load(t *testing.T, definition, params string) *player {
 		t: t, now: epoch, state: NewState(),
 		program: Program{
 			Plan: plan, TaskID: "task-1", Params: json.RawMessage(params),
-			Limits: Limits{MaxSteps: 100, AttemptTimeout: 30 * time.Second},
+			Limits: Limits{MaxSteps: 1000, AttemptTimeout: 30 * time.Second, MaxValue: 1 << 20},
 		},
 	}
 }
@@ -377,7 +378,8 @@ func TestTimeout_ReadFromAReferenceThatIsUnfitFailsTheNode(t *testing.T) {
 	t.Parallel()
 	p := play(t, `{"start":"a","nodes":{"a":{"kind":"executor","service":"s","timeout_ms":"$params.t"}}}`, `{"t":"soon"}`)
 	require.Equal(t, storage.TaskFailed, p.state.Status)
-	require.Equal(t, CodeBadSetting, p.state.Failure.Code)
+	require.Equal(t, &Failure{Node: "a", Code: CodeBadSetting, Message: p.state.Failure.Message, Attempts: 1}, p.state.Failure)
+	require.Equal(t, storage.RunError, p.runs[0].Status)
 }
 
 func TestState_SurvivesStorage(t *testing.T) {
@@ -432,4 +434,54 @@ func TestRunID_IsAUUIDv7OfTheStart(t *testing.T) {
 	require.Equal(t, id, runID("task-1", at, epoch))
 	require.NotEqual(t, id, runID("task-2", at, epoch))
 	require.Less(t, id, runID("task-1", at, epoch.Add(time.Millisecond)))
+}
+
+func TestTimeout_OfZeroOrNothingIsTheDefault(t *testing.T) {
+	t.Parallel()
+	for _, timeout := range []string{`0`, `null`, `"$params.none"`} {
+		p := play(t, replace(`{"start":"a","nodes":{"a":{"kind":"executor","service":"s","timeout_ms":%T%}}}`, "%T%", timeout), `{}`)
+		require.Equal(t, 30*time.Second, p.take().Timeout, timeout)
+	}
+}
+
+func TestStep_MakesALongChainInSeveralSteps(t *testing.T) {
+	t.Parallel()
+	p := play(t, `{"start":"a","max_steps":250,"nodes":{"a":{"kind":"choice","choice_cases":[{"action":"again","expr":{"eq":[1,1]}}]}},
+		"edges":[{"from":"a","action":"again","to":"a"}]}`, `{}`)
+	require.Len(t, p.runs, visitsPerStep)
+	require.Equal(t, storage.TaskRunning, p.state.Status)
+	require.Equal(t, p.now, p.state.NextDue(), "the next step is due at once")
+	require.Empty(t, p.program.Resume(p.state))
+	require.Empty(t, p.state.ActiveRuns())
+	text, err := p.state.JSON()
+	require.NoError(t, err)
+	p.state, err = Load(storage.Task{Status: p.state.Status, Shared: p.state.Shared, State: text})
+	require.NoError(t, err)
+	p.wait(0)
+	require.Len(t, p.runs, 2*visitsPerStep)
+	p.wait(0)
+	require.Equal(t, CodeMaxSteps, p.state.Failure.Code)
+	require.Len(t, p.runs, 250)
+}
+
+func TestStep_BoundsWhatAFlowCanPileUp(t *testing.T) {
+	t.Parallel()
+	p := play(t, `{"start":"a","nodes":{"a":{"kind":"executor","exec_type":"local_func","func":"echo",
+			"prep":{"input_map":{"l":"$shared.x","r":"$shared.x","more":"0123456789"}},"post":{"output_key":"x"}}},
+		"edges":[{"from":"a","to":"a"}]}`, `{}`)
+	for len(p.pending) > 0 {
+		x := p.take()
+		p.answer(x, string(x.Input))
+		require.LessOrEqual(t, len(p.state.Shared), 1<<20)
+	}
+	require.Equal(t, storage.TaskFailed, p.state.Status)
+	require.Equal(t, CodeTooLarge, p.state.Failure.Code)
+}
+
+func TestSignal_ThatIsTooMuchFailsTheTask(t *testing.T) {
+	t.Parallel()
+	p := play(t, branching, `{}`)
+	p.apply(Event{Kind: storage.EventSignal, Signal: &Signal{Key: "k", Value: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)}})
+	require.Equal(t, CodeTooLarge, p.state.Failure.Code)
+	require.Equal(t, storage.RunCanceled, p.runs[0].Status)
 }

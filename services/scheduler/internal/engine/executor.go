@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
@@ -11,14 +13,14 @@ import (
 // attempt starts the next attempt of a node's execution. It returns an outcome
 // only when the attempt cannot even start.
 func (s *step) attempt(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+	frame.Attempt++
 	timeout, err := s.timeout(sc, frame)
 	if err != nil {
-		return &outcome{node: node, failure: &Failure{
-			Node: sc.pathOf(frame.Key), Code: CodeBadSetting, Attempts: frame.Attempt,
-			Message: fmt.Sprintf("timeout_ms: %s", err),
-		}}
+		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
 	}
-	frame.Attempt++
+	if limit := s.program.Limits.MaxValue; len(frame.Input) > limit {
+		return s.refuse(sc, node, frame, CodeTooLarge, tooLargeInput(len(frame.Input), limit))
+	}
 	frame.Phase, frame.Due = PhaseRunning, 0
 	status := storage.RunRunning
 	if node.Type == flow.ExecQueue {
@@ -33,18 +35,32 @@ func (s *step) attempt(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 	return nil
 }
 
-// timeout is how long one attempt may take; 0 is without bound. A queued job
-// has none unless the definition sets one: it may have to wait long for a
-// worker, and that is no fault.
+// refuse fails a node that cannot even start, with a run that says why and
+// without the input, which may be what is wrong.
+func (s *step) refuse(sc scope, node *flow.PlanNode, frame *NodeFrame, code, message string) *outcome {
+	frame.Input = nil
+	s.startRun(sc, frame, storage.RunRunning)
+	s.finishRun(frame, storage.RunFinish{Status: storage.RunError, ErrorCode: code, ErrorText: message})
+	return &outcome{node: node, failure: &Failure{
+		Node: sc.pathOf(frame.Key), Code: code, Message: message, Attempts: frame.Attempt,
+	}}
+}
+
+func tooLargeInput(size, limit int) string {
+	return fmt.Sprintf("the input has %d bytes, the most is %d", size, limit)
+}
+
+// timeout is how long one attempt may take; 0 is without bound. A definition
+// that sets none, or 0, or a reference that finds nothing, takes the default. A
+// queued job has no default: it may have to wait long for a worker, and that is
+// no fault.
 func (s *step) timeout(sc scope, frame *NodeFrame) (time.Duration, error) {
 	exec := &sc.plan.Node(frame.Key).Exec
-	if !exec.Timeout.IsSet() {
-		if exec.Type == flow.ExecQueue {
-			return 0, nil
-		}
-		return s.program.Limits.AttemptTimeout, nil
+	timeout, err := exec.Timeout.Resolve(sc.reads(frame))
+	if timeout == 0 && exec.Type != flow.ExecQueue {
+		timeout = s.program.Limits.AttemptTimeout
 	}
-	return exec.Timeout.Resolve(sc.reads(frame))
+	return timeout, err
 }
 
 func (s *step) execution(sc scope, frame *NodeFrame, timeout time.Duration) Execution {
@@ -94,7 +110,7 @@ func (s *step) abort(frame *NodeFrame) {
 func (s *step) runFinished(result *RunResult) {
 	sc := s.root()
 	frame := sc.frame.Node
-	if frame == nil || frame.RunID != result.RunID || frame.Phase == PhaseBackoff {
+	if frame == nil || frame.RunID != result.RunID || frame.Phase == PhaseBackoff || frame.Phase == PhaseNext {
 		return
 	}
 	node := sc.plan.Node(frame.Key)
@@ -121,23 +137,47 @@ func (s *step) succeed(sc scope, node *flow.PlanNode, frame *NodeFrame, result *
 		output = []byte("null")
 	}
 	reads := sc.reads(frame)
-	action := node.Post.Action(reads, output)
-	*sc.shared = node.Post.Write(reads, output)
-
 	finish := storage.RunFinish{
-		Status: storage.RunOK, Output: output, Action: action,
+		Status: storage.RunOK, Output: output,
 		WorkerID: result.WorkerID, WorkerURL: result.WorkerURL, LogPath: result.LogPath,
 	}
-	done := &outcome{node: node, action: action}
-	if _, exit := sc.plan.Next(frame.Key, action); exit == flow.ExitNone {
-		done.failure = &Failure{
-			Node: sc.pathOf(frame.Key), Code: CodeNoEdge, Attempts: frame.Attempt,
-			Message: fmt.Sprintf("the node ended with the action %q, which no edge takes", action),
-		}
-		finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, CodeNoEdge, done.failure.Message
+	done := s.finish(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
+	finish.Action = done.action
+	if f := done.failure; f != nil {
+		finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, f.Code, f.Message
 	}
 	s.finishRun(frame, finish)
 	return done
+}
+
+// finish gives a node that succeeded its action and writes the shared state,
+// unless one of the two makes it fail after all.
+func (s *step) finish(sc scope, node *flow.PlanNode, frame *NodeFrame, action string, shared json.RawMessage) *outcome {
+	done := &outcome{node: node, action: brief(action)}
+	failure := func(code, format string, args ...any) {
+		done.failure = &Failure{Node: sc.pathOf(frame.Key), Code: code, Attempts: frame.Attempt, Message: fmt.Sprintf(format, args...)}
+	}
+	if limit := s.program.Limits.MaxValue; len(shared) > limit {
+		failure(CodeTooLarge, "the shared state would have %d bytes, the most is %d", len(shared), limit)
+		return done
+	}
+	*sc.shared = shared
+	if _, exit := sc.plan.Next(frame.Key, action); exit == flow.ExitNone {
+		failure(CodeNoEdge, "the node ended with the action %q, which no edge takes", done.action)
+	}
+	return done
+}
+
+// maxAction is the most bytes of an action that an edge can name.
+const maxAction = 256
+
+// brief cuts an action that a worker made too long for any edge, for the
+// record. The mark at its end keeps it from becoming one that an edge takes.
+func brief(action string) string {
+	if len(action) <= maxAction {
+		return action
+	}
+	return strings.ToValidUTF8(action[:maxAction], "") + "…"
 }
 
 // attemptFailed closes the attempt and either plans the next or ends the node.
@@ -182,6 +222,8 @@ func (s *step) due(sc scope, frame *NodeFrame) {
 		s.attemptFailed(sc, node, frame, &RunResult{RunID: frame.RunID, Error: &RunError{
 			Code: CodeTimeout, Message: "no worker answered within the attempt's time-out",
 		}})
+	case PhaseNext:
+		s.advance(sc, frame.Key)
 	case PhaseRunning:
 		// Whoever carries the execution out keeps its time.
 	}

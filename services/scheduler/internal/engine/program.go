@@ -20,6 +20,7 @@ type Program struct {
 type Limits struct {
 	MaxSteps       int
 	AttemptTimeout time.Duration // of a push or local execution
+	MaxValue       int           // bytes of an input and of the shared state
 }
 
 // Effects are what a step asks for besides the new state: rows to write with
@@ -66,7 +67,7 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 	case storage.EventTimerFired:
 		s.timerFired()
 	case storage.EventSignal:
-		next.Shared = set(next.Shared, event.Signal.Key, event.Signal.Value)
+		s.signal(event.Signal)
 	case storage.EventCancel:
 		s.end(storage.TaskCanceled, storage.RunCanceled, nil)
 	}
@@ -103,7 +104,7 @@ func (s *State) waitsFor() storage.TaskStatus {
 		return storage.TaskWaitingQueue
 	case PhaseBackoff:
 		return storage.TaskWaiting
-	case PhaseRunning:
+	case PhaseRunning, PhaseNext:
 	}
 	return storage.TaskRunning
 }

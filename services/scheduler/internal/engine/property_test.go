@@ -79,7 +79,7 @@ func TestStep_HoldsItsInvariantsUnderAnyEvents(t *testing.T) {
 		require.Empty(rt, faults)
 		plan, err := flow.Compile(def)
 		require.NoError(rt, err)
-		program := Program{Plan: plan, TaskID: "task-1", Params: json.RawMessage(`{}`), Limits: Limits{MaxSteps: 30, AttemptTimeout: time.Second}}
+		program := Program{Plan: plan, TaskID: "task-1", Params: json.RawMessage(`{}`), Limits: Limits{MaxSteps: 30, AttemptTimeout: time.Second, MaxValue: 1 << 20}}
 
 		state, now := NewState(), epoch
 		var log []Event

@@ -40,7 +40,7 @@ type NodeFrame struct {
 	Visit   int    `json:"visit"`   // from 1
 	Attempt int    `json:"attempt"` // from 1
 	Phase   Phase  `json:"phase"`
-	Run     int    `json:"run"`           // No of the attempt's run
+	Run     int    `json:"run"`           // No of the attempt's run; 0 before the first
 	RunID   string `json:"run_id"`        // of the same
 	Due     Micros `json:"due,omitempty"` // when the phase ends by itself; 0: it does not
 
@@ -55,10 +55,11 @@ const (
 	PhaseRunning Phase = "running" // for the execution that a scheduler carries out
 	PhaseQueued  Phase = "queued"  // for a pull worker
 	PhaseBackoff Phase = "backoff" // for the time of the next attempt
+	PhaseNext    Phase = "next"    // for nothing: the next step visits it
 )
 
 // Phases lists every phase.
-var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff}
+var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff, PhaseNext}
 
 // Micros is a time in microseconds since 1970, UTC; 0 is none.
 type Micros int64
@@ -91,6 +92,7 @@ const (
 	CodeNoEdge      = "no_edge"      // no edge takes the node's action
 	CodeNoChoice    = "no_choice"    // a choice selected nothing
 	CodeBadSetting  = "bad_setting"  // a setting's reference found something unfit
+	CodeTooLarge    = "too_large"    // an input, or what would be the shared state
 )
 
 // NewState is the state of a task that has not started.
@@ -129,16 +131,16 @@ func (s *State) JSON() (json.RawMessage, error) {
 
 // ActiveRuns are the Nos of the runs whose input the state needs, ascending.
 func (s *State) ActiveRuns() []int {
-	if s.Flow.Node == nil {
-		return nil
+	if node := s.Flow.Node; node != nil && node.Phase != PhaseNext {
+		return []int{node.Run}
 	}
-	return []int{s.Flow.Node.Run}
+	return nil
 }
 
 // Attach gives the active nodes the input and params of their runs.
 func (s *State) Attach(runs []storage.NodeRun) error {
 	node := s.Flow.Node
-	if node == nil {
+	if node == nil || node.Phase == PhaseNext {
 		return nil
 	}
 	for _, run := range runs {

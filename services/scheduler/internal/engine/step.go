@@ -17,6 +17,7 @@ type step struct {
 	program *Program
 	state   *State
 	at      time.Time
+	visits  int // of nodes, in this step
 	effects Effects
 }
 
@@ -62,11 +63,19 @@ func (s *step) start() {
 	s.advance(s.root(), s.program.Plan.Start())
 }
 
-// advance visits nodes from key on, until one of them has to wait or the flow
-// has ended. It is a loop, because a chain of choices may be as long as
-// max_steps.
+// visitsPerStep bounds the nodes that one step visits, and with them the size
+// of its transaction: a chain of choices may be as long as max_steps.
+const visitsPerStep = 100
+
+// advance visits nodes from key on, until one of them has to wait, the flow has
+// ended, or the step has become long; then the next one goes on at once.
 func (s *step) advance(sc scope, key string) {
 	for {
+		if s.visits == visitsPerStep {
+			sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: micros(s.at)}
+			return
+		}
+		s.visits++
 		done := s.visit(sc, key)
 		if done == nil {
 			return
@@ -112,10 +121,10 @@ func (s *step) maxSteps() int {
 // ended, and with it, for now, the task.
 func (s *step) leave(sc scope, done outcome) (key string, more bool) {
 	sc.frame.Node = nil
+	s.state.Action = done.action
 	if done.failure != nil {
 		return s.leaveFailed(sc, done)
 	}
-	s.state.Action = done.action
 	key, exit := sc.plan.Next(done.node.Key, done.action)
 	if exit == flow.ExitTo {
 		return key, true
@@ -147,6 +156,15 @@ func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
 		return "", false
 	}
 	return key, true
+}
+
+func (s *step) signal(signal *Signal) {
+	shared := set(s.state.Shared, signal.Key, signal.Value)
+	if limit := s.program.Limits.MaxValue; len(shared) > limit {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q the shared state would have %d bytes, the most is %d", signal.Key, len(shared), limit)})
+		return
+	}
+	s.state.Shared = shared
 }
 
 func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, &f) }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,6 +165,7 @@ func TestPush_EndsTheAttemptOnAnyOtherAnswer(t *testing.T) {
 		{name: "another JSON", handler: answers(200, `[1]`), code: CodeBadAnswer},
 		{name: "an object without result or error", handler: answers(200, `{"ok":true}`), code: CodeBadAnswer},
 		{name: "nothing", handler: answers(200, ""), code: CodeBadAnswer},
+		{name: "not UTF-8", handler: answers(200, "{\"result\":\"\xff\"}"), code: CodeBadAnswer, message: "UTF-8"},
 		{name: "too much", handler: answers(200, `{"result":"`+strings.Repeat("x", maxAnswer)+`"}`), code: CodeTooLarge},
 		{name: "a broken connection", handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, code: CodeLost},
 	}
@@ -194,6 +196,45 @@ func TestPush_TimesOut(t *testing.T) {
 	x := execution()
 	x.Timeout = 20 * time.Millisecond
 	require.Equal(t, engine.CodeTimeout, do(t, setup(t, url), x).Error.Code)
+}
+
+func TestPush_BoundsTheWholeAttempt(t *testing.T) {
+	t.Parallel()
+	busy := worker(t, answers(503, ""))
+	x := execution()
+	x.Timeout, x.Exec.Routing.Delay = 20*time.Millisecond, time.Hour
+	require.Equal(t, engine.CodeTimeout, do(t, setup(t, busy, busy+"/"), x).Error.Code, "pauses count")
+}
+
+func TestPush_DoesNotPauseAfterTheLastWorker(t *testing.T) {
+	t.Parallel()
+	x := execution()
+	x.Exec.Routing.Delay = time.Hour
+	require.Equal(t, CodeUnreachable, do(t, setup(t, worker(t, answers(503, ""))), x).Error.Code)
+}
+
+// The transport repeats a request by itself when a connection that it had kept
+// breaks and it takes the request for idempotent.
+func TestPush_IsNotRepeatedWhenAKeptConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	url := worker(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if calls.Add(1) > 1 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, `{"result":1}`)
+	})
+	e := setup(t, url)
+	require.Nil(t, do(t, e, execution()).Error)
+	require.Equal(t, CodeLost, do(t, e, execution()).Error.Code)
+	require.Equal(t, int64(2), calls.Load())
+}
+
+func TestPush_NeverDialsAMetadataAddress(t *testing.T) {
+	t.Parallel()
+	result := do(t, setup(t, "http://169.254.169.254"), execution())
+	require.Equal(t, CodeUnreachable, result.Error.Code)
 }
 
 func TestPush_WithoutAWorkerFails(t *testing.T) {

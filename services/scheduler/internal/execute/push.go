@@ -14,11 +14,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/netguard"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
@@ -39,7 +41,8 @@ type push struct {
 func newPush(pool Pool) *push {
 	return &push{pool: pool, client: &http.Client{
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			// A name that was fit to register may resolve to what is not.
+			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: netguard.Control}).DialContext,
 			MaxIdleConns:        2048,
 			MaxIdleConnsPerHost: 512,
 			IdleConnTimeout:     90 * time.Second,
@@ -50,20 +53,28 @@ func newPush(pool Pool) *push {
 	}}
 }
 
-// do tries workers in order until one gives the attempt its end.
+// do tries workers in order until one gives the attempt its end. The attempt's
+// time runs from the moment at which a first worker is at hand: to wait for a
+// free place in one is no work.
 func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine.RunResult {
 	body := payload(x)
-	want := workers.Want{Service: x.Exec.Service, Order: workers.RoundRobin, Tried: map[string]bool{}}
+	want := workers.Want{Service: x.Exec.Service, Order: workers.RoundRobin, Tried: map[string]bool{}, Patience: x.Timeout}
 	if x.Exec.Routing.WeightedByLoad {
 		want.Order = workers.LeastLoaded
 	}
 	last := failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service)
 	for n := 0; x.Exec.Routing.MaxAttempts == 0 || n < x.Exec.Routing.MaxAttempts; n++ {
-		if n > 0 && !pause.For(ctx, x.Exec.Routing.Delay) {
-			break
-		}
 		worker, err := p.pool.Pick(ctx, want)
 		if err != nil {
+			break
+		}
+		if n == 0 && x.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, x.Timeout)
+			defer cancel()
+		}
+		if n > 0 && !pause.For(ctx, x.Exec.Routing.Delay) {
+			worker.Done()
 			break
 		}
 		want.Tried[worker.ID] = true
@@ -74,6 +85,9 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 			return result.RunResult
 		}
 		last = result
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return timedOut(x).RunResult
 	}
 	return last.RunResult
 }
@@ -106,11 +120,6 @@ type call struct {
 // that the next one may.
 func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
 	x := c.execution
-	if x.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, x.Timeout)
-		defer cancel()
-	}
 	target := strings.TrimRight(c.worker.URL, "/") + "/exec/" + url.PathEscape(x.Exec.Service)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(c.body))
 	if err != nil {
@@ -125,7 +134,7 @@ func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-		return failed(CodeUnreachable, "the worker %q answered %s", c.worker.ID, resp.Status), true
+		return failed(CodeUnreachable, "the worker %q answered %s", c.worker.ID, status(resp)), true
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
@@ -142,11 +151,12 @@ func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
 func (p *push) callFailed(ctx context.Context, c call, err error) (result failure, moveOn bool) {
 	var dial *net.OpError
 	switch {
+	case ctx.Err() != nil:
+		// The worker is not to blame, whatever it was that broke off.
+		return timedOut(c.execution), false
 	case errors.As(err, &dial) && dial.Op == "dial":
 		c.worker.SetAside()
 		return failed(CodeUnreachable, "the worker %q cannot be reached", c.worker.ID), true
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return timedOut(c.execution), false
 	default:
 		// It may have done the work: another worker must not do it again in
 		// the same attempt.
@@ -157,12 +167,16 @@ func (p *push) callFailed(ctx context.Context, c call, err error) (result failur
 func headers(c call) http.Header {
 	x := c.execution
 	return http.Header{
-		"Content-Type":             {"application/json"},
-		httpx.HeaderIdempotencyKey: {x.RunID},
-		httpx.HeaderTask:           {c.task},
-		httpx.HeaderNode:           {x.Path},
-		httpx.HeaderAttempt:        {strconv.Itoa(x.Attempt)},
-		"Traceparent":              {traceparent(c.task, x.RunID)},
+		"Content-Type": {"application/json"},
+		// In lower case net/http does not know it. Under its own spelling the
+		// transport would take it for leave to repeat the request by itself
+		// when the connection breaks, and the worker may have done the work.
+		strings.ToLower(httpx.HeaderIdempotencyKey): {x.RunID},
+
+		httpx.HeaderTask:    {c.task},
+		httpx.HeaderNode:    {x.Path},
+		httpx.HeaderAttempt: {strconv.Itoa(x.Attempt)},
+		"Traceparent":       {traceparent(c.task, x.RunID)},
 	}
 }
 
@@ -181,15 +195,19 @@ func answer(resp *http.Response, data []byte) failure {
 		Retryable *bool           `json:"retryable"`
 	}
 	err := json.Unmarshal(data, &body)
+	if !utf8.Valid(data) {
+		// encoding/json does not look into what it hands on raw.
+		return failed(CodeBadAnswer, "the worker's answer is not UTF-8")
+	}
 	message := errorText(body.Error)
 	ok := resp.StatusCode >= http.StatusOK && resp.StatusCode < http.StatusMultipleChoices
 
 	var f failure
 	switch {
 	case !ok && message != "":
-		f = failed(CodeStatus, "the worker answered %s: %s", resp.Status, message)
+		f = failed(CodeStatus, "the worker answered %s: %s", status(resp), message)
 	case !ok:
-		f = failed(CodeStatus, "the worker answered %s", resp.Status)
+		f = failed(CodeStatus, "the worker answered %s", status(resp))
 	case err != nil || (body.Result == nil && body.Error == nil):
 		return failed(CodeBadAnswer, `the worker's answer is not {"result": …, "error": …}`)
 	case message != "":
@@ -199,6 +217,12 @@ func answer(resp *http.Response, data []byte) failure {
 	}
 	f.Error.Final = body.Retryable != nil && !*body.Retryable
 	return f
+}
+
+// status is the answer's status in the standard's words; the worker's own may
+// hold any bytes.
+func status(resp *http.Response) string {
+	return strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 }
 
 // maxMessage keeps a worker's error readable in the task's record.

@@ -2,22 +2,19 @@
 // to enqueue and jobs to take back. Messages are committed with the step and
 // delivered after it, in batches, until acknowledged; ids make a repeat
 // harmless. A message is offered to the deliverer by the runner that committed
-// it, and found by the scan when that runner died or the gateway was away.
+// it, and found by the scan when that runner died or the gateway was away. A
+// job that the queue-gateway refuses for what it is ends its run: repeating it
+// would not help, and nobody else would tell the task.
 package outbox
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
-	"github.com/pocketflowgo/pocketflow/shared/flow"
-	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -33,60 +30,32 @@ const (
 	firstDelivery = 5 * time.Second
 	// scanEvery is the floor under offers.
 	scanEvery = time.Second
-	// deliverTimeout bounds one delivery.
-	deliverTimeout = 10 * time.Second
 	// maxPause bounds the pause after failed deliveries.
 	maxPause = 5 * time.Second
 )
 
-// JobID is the id of a run's job: the same for every delivery, and readable as
-// the run's.
-func JobID(runID string) string {
-	return string(ids.Job) + "-" + strings.TrimPrefix(runID, string(ids.Run)+"-")
-}
-
-// PutJob is the message that enqueues an execution.
-func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
-	input, err := json.Marshal(map[string]any{"input": x.Input, "params": x.Params, "run_id": x.RunID})
-	if err != nil {
-		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
-	}
-	payload, err := json.Marshal(queueapi.NewJob{
-		ID: JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
-		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt,
-		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params),
-	})
-	if err != nil {
-		return storage.OutboxMessage{}, fmt.Errorf("encode job: %w", err)
-	}
-	return message(taskID, storage.OutboxPutJob, payload, at), nil
-}
-
-// Withdraw is the message that takes a run's job back.
-func Withdraw(taskID, runID string, at time.Time) storage.OutboxMessage {
-	// A string always encodes.
-	payload, _ := json.Marshal(JobID(runID))
-	return message(taskID, storage.OutboxWithdrawJob, payload, at)
-}
-
-func message(taskID string, kind storage.OutboxKind, payload json.RawMessage, at time.Time) storage.OutboxMessage {
-	return storage.OutboxMessage{
-		ID: ids.New(ids.Message), TaskID: taskID, Kind: kind, Payload: payload, NextAt: at.Add(firstDelivery),
-	}
-}
-
 // Queue is where messages go.
 type Queue interface {
 	PutJobs(ctx context.Context, jobs []queueapi.NewJob) error
+	// WithdrawJobs takes jobs back, those that are still to come included: the
+	// delivery of a job may fail, and its withdrawal be first.
 	WithdrawJobs(ctx context.Context, jobIDs []string) error
+}
+
+// Results takes in how jobs ended.
+type Results interface {
+	// DeliverResults returns nil once all results are durable; a repeat is
+	// harmless.
+	DeliverResults(ctx context.Context, results []schedulerapi.JobResult) error
 }
 
 // Deps are what the deliverer works with.
 type Deps struct {
-	Store storage.Tasks
-	Queue Queue
-	Log   *zap.Logger
-	Now   func() time.Time
+	Store   storage.Tasks
+	Queue   Queue
+	Results Results // of jobs that the queue refuses
+	Log     *zap.Logger
+	Now     func() time.Time
 }
 
 // Deliverer delivers. Make it with New, then Run it.
@@ -165,47 +134,4 @@ func (d *Deliverer) scan(ctx context.Context) []storage.OutboxMessage {
 		d.Log.Error("outbox_scan_failed", zap.Error(err))
 	}
 	return messages
-}
-
-// deliver hands a batch over and acknowledges it. Jobs go before withdrawals,
-// so that one that is withdrawn at once is never left behind.
-func (d *Deliverer) deliver(ctx context.Context, messages []storage.OutboxMessage) error {
-	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
-	defer cancel()
-	var jobs []queueapi.NewJob
-	var withdrawn, delivered []string
-	for _, m := range messages {
-		var err error
-		switch m.Kind {
-		case storage.OutboxPutJob:
-			var job queueapi.NewJob
-			if err = json.Unmarshal(m.Payload, &job); err == nil {
-				jobs = append(jobs, job)
-			}
-		case storage.OutboxWithdrawJob:
-			var id string
-			if err = json.Unmarshal(m.Payload, &id); err == nil {
-				withdrawn = append(withdrawn, id)
-			}
-		}
-		if err != nil {
-			d.Log.Error("outbox_message_unreadable", zap.String("message_id", m.ID), zap.String("task_id", m.TaskID), zap.Error(err))
-			continue
-		}
-		delivered = append(delivered, m.ID)
-	}
-	if len(jobs) > 0 {
-		if err := d.Queue.PutJobs(ctx, jobs); err != nil {
-			return err
-		}
-	}
-	if len(withdrawn) > 0 {
-		if err := d.Queue.WithdrawJobs(ctx, withdrawn); err != nil {
-			return err
-		}
-	}
-	if err := d.Store.AckOutbox(ctx, delivered); err != nil {
-		return fmt.Errorf("acknowledge: %w", err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ package plans
 import (
 	"context"
 	"fmt"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
@@ -32,6 +33,9 @@ type Catalog interface {
 	ResolveVersion(ctx context.Context, flowID string, number int) (catalogapi.Version, error)
 }
 
+// askTimeout bounds a question to the catalog.
+const askTimeout = 10 * time.Second
+
 // Cache is safe for concurrent use.
 type Cache struct {
 	catalog Catalog
@@ -54,19 +58,27 @@ func (c *Cache) Get(ctx context.Context, versionID string) (*Version, error) {
 	if v, ok := c.byID.Get(versionID); ok {
 		return v, nil
 	}
-	// Many tasks may want the same version at once: the first asks. Its
-	// context must not end the wait of the others.
-	found, err, _ := c.asking.Do(versionID, func() (any, error) {
-		wire, err := c.catalog.GetVersion(context.WithoutCancel(ctx), versionID)
+	// Many tasks may want the same version at once: one asks for all of them,
+	// on a time of its own.
+	answer := c.asking.DoChan(versionID, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+		defer cancel()
+		wire, err := c.catalog.GetVersion(ctx, versionID)
 		if err != nil {
 			return nil, err
 		}
 		return c.keep(wire)
 	})
-	if err != nil {
-		return nil, err
+	var found singleflight.Result
+	select {
+	case found = <-answer:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	return found.(*Version), nil //nolint:forcetypeassert // the closure above returns nothing else
+	if found.Err != nil {
+		return nil, found.Err
+	}
+	return found.Val.(*Version), nil //nolint:forcetypeassert // the closure above returns nothing else
 }
 
 // Resolve returns the flow's version of that number, or with 0 its newest

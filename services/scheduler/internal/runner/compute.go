@@ -115,9 +115,12 @@ func (d *drive) finishRecord(s *computed, extent extent) error {
 	case s.state.Status.Terminal():
 		s.record.FinishedAt = s.record.At
 		s.record.Release = true
+	case extent == untilTold:
+	case s.state.Status == storage.TaskPending:
+		s.record.Release, s.record.RunnableAt = true, s.record.At
 	case s.state.Status != storage.TaskRunning:
 		s.record.Release, s.record.RunnableAt = true, s.state.NextDue()
-	case extent == oneStep || extent == goOn && d.stopping():
+	case (extent == oneStep || d.stopping()) && !d.executing(s.ended):
 		// Whoever takes it next carries out what this step has recorded as
 		// running.
 		s.record.Release, s.record.RunnableAt = true, s.record.At
@@ -126,6 +129,17 @@ func (d *drive) finishRecord(s *computed, extent extent) error {
 		s.execute = nil
 	}
 	return nil
+}
+
+// executing reports whether an execution is under way here besides those that
+// have ended: a task is not let go in the middle of one.
+func (d *drive) executing(ended []string) bool {
+	for runID := range d.running {
+		if !slices.Contains(ended, runID) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *drive) stopping() bool {

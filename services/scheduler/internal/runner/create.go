@@ -42,7 +42,9 @@ func (r *Runner) Create(ctx context.Context, p CreateParams) (storage.CreateOutc
 }
 
 func (r *Runner) insert(ctx context.Context, task storage.NewTask) (storage.CreateOutcome, error) {
-	outcomes, err := r.Store.CreateTasks(ctx, []storage.NewTask{task})
+	// A caller that hangs up must not leave it open whether the task is held
+	// here: storage bounds the time.
+	outcomes, err := r.Store.CreateTasks(context.WithoutCancel(ctx), []storage.NewTask{task})
 	if err != nil {
 		return storage.CreateOutcome{}, err
 	}
@@ -53,13 +55,18 @@ func (r *Runner) insert(ctx context.Context, task storage.NewTask) (storage.Crea
 func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version *plans.Version, state engine.State) (storage.CreateOutcome, error) {
 	holdCtx, h := r.hold(task.ID, 0)
 	d := r.driveOf(h, task, version, state)
-	giveUp := func() {
+	driving := false
+	letGo := func() {
 		r.letGo(h)
 		r.free(1)
 	}
+	defer func() {
+		if !driving {
+			letGo()
+		}
+	}()
 	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt}}}, goOn)
 	if err != nil {
-		giveUp()
 		return storage.CreateOutcome{}, err
 	}
 	task.Status, task.Shared, task.State = s.state.Status, s.state.Shared, s.record.State
@@ -76,21 +83,20 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 		Task: task, Events: s.record.Events, Started: s.record.Started, Outbox: s.record.Outbox,
 	})
 	if err != nil || outcome.Err != nil || outcome.Existing {
-		giveUp()
 		return outcome, err
 	}
 	r.setEpoch(h, firstEpoch)
 	d.lease.Epoch = firstEpoch
 	d.committed(s)
 	if s.record.Release {
-		giveUp()
 		if !s.record.RunnableAt.IsZero() {
 			r.Poke() // to sleep no longer than until then
 		}
 		return outcome, nil
 	}
+	driving = true
 	go func() {
-		defer giveUp()
+		defer letGo()
 		d.run(holdCtx, s.execute)
 	}()
 	return outcome, nil

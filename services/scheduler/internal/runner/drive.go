@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -71,6 +73,7 @@ func (r *Runner) driveOf(h *held, task storage.Task, version *plans.Version, sta
 func (d *drive) run(ctx context.Context, execute []engine.Execution) {
 	defer d.group.Wait()
 	defer close(d.over)
+	defer d.guard()
 	defer func() {
 		for _, cancel := range d.running {
 			cancel()
@@ -178,7 +181,7 @@ func RunSource(runID string) string { return "run:" + runID }
 
 // inbox reads the events from outside that are not applied.
 func (d *drive) inbox(ctx context.Context) ([]input, error) {
-	events, err := d.r.Store.LoadInbox(ctx, d.lease.TaskID)
+	events, err := d.r.Store.LoadInbox(ctx, d.lease.TaskID, inboxBatch)
 	if err != nil {
 		return nil, fmt.Errorf("load inbox: %w", err)
 	}
@@ -200,6 +203,7 @@ func (d *drive) inbox(ctx context.Context) ([]input, error) {
 // that ends the task is kept for last: all others are committed first, so each
 // refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
 func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
+	var earlier []engine.Execution // asked for by what was committed first
 	for {
 		s, err := d.compute(inputs, extent)
 		if err != nil {
@@ -207,11 +211,19 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 		}
 		outcome, err := d.settle(ctx, s.record)
 		switch {
+		case errors.Is(err, storage.ErrInvalidData):
+			if inputs, err = storable(inputs, err); err != nil {
+				return nil, err
+			}
+			continue
 		case err != nil:
 			return nil, err
 		case outcome.Err == nil:
 			d.committed(s)
 			d.afterCommit(s, outcome)
+			if !s.record.Release {
+				s.execute = append(without(earlier, s.ended), s.execute...)
+			}
 			return s, nil
 		case errors.Is(outcome.Err, storage.ErrLeaseLost):
 			return nil, errLeaseLost
@@ -227,12 +239,42 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 			inputs = others
 			continue
 		}
-		if first, err := d.step(ctx, others, untilTold); err != nil || first.record.Release {
+		first, err := d.step(ctx, others, untilTold)
+		if err != nil || first.record.Release {
 			return first, err
 		}
+		earlier = append(without(earlier, first.ended), first.execute...)
 		inputs = []input{ender}
 	}
 }
+
+// without leaves out the executions whose runs have ended.
+func without(executions []engine.Execution, ended []string) []engine.Execution {
+	return slices.DeleteFunc(executions, func(x engine.Execution) bool { return slices.Contains(ended, x.RunID) })
+}
+
+// storable replaces what the database refuses to store by a failure that says
+// so. It fails when there is no result to blame.
+func storable(inputs []input, refused error) ([]input, error) {
+	out := slices.Clone(inputs)
+	replaced := false
+	for i, in := range out {
+		if result := in.event.Result; result != nil && in.logged == nil && result.Error == nil {
+			failed := *result
+			failed.Result = nil
+			failed.Error = &engine.RunError{Code: CodeNotStorable, Message: "the database refuses the result", Final: true}
+			out[i].event.Result = &failed
+			replaced = true
+		}
+	}
+	if !replaced {
+		return nil, refused
+	}
+	return out, nil
+}
+
+// CodeNotStorable is the code of a run whose result the database refuses.
+const CodeNotStorable = "not_storable"
 
 // besides is what is to be applied besides the event that ends the task: what
 // is in the inbox by now, and the drive's own inputs. A cancel stays in it, in
@@ -258,15 +300,21 @@ func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]inp
 // settle commits, and tries again while storage is away: the work is done, and
 // only the record of it is missing. Repeating is safe, see SettleSteps.
 func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.StepOutcome, error) {
+	failing := false
 	for {
 		outcomes, err := d.r.Store.SettleSteps(ctx, []storage.TaskStep{record})
 		if err == nil {
 			return outcomes[0], nil
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return storage.StepOutcome{}, context.Cause(ctx)
+		case errors.Is(err, storage.ErrInvalidData):
+			return storage.StepOutcome{}, err
+		case !failing:
+			failing = true // once: an outage meets every task
+			d.log.Error("settle_failed", zap.Error(err))
 		}
-		d.log.Error("settle_failed", zap.Error(err))
 		if !pause.For(ctx, storagePause) {
 			return storage.StepOutcome{}, context.Cause(ctx)
 		}
@@ -301,28 +349,44 @@ func (d *drive) afterCommit(s *computed, outcome storage.StepOutcome) {
 
 // giveUp lets go of a task without a step. What is executing is aborted.
 func (d *drive) giveUp(cause error) {
-	if errors.Is(cause, errLeaseLost) {
+	d.held.fail(cause)
+	again := d.r.Now()
+	switch {
+	case errors.Is(cause, errLeaseLost):
 		d.log.Warn("lease_lost", zap.Int64("epoch", d.lease.Epoch))
 		return
-	}
-	if !errors.Is(cause, errCutOff) {
+	case errors.Is(cause, errCutOff):
+	case errs.CodeOf(cause) == errs.Unavailable:
+		d.log.Warn("task_put_off", zap.Error(cause))
+		again = again.Add(retryTaskAfter)
+	default:
 		d.log.Error("task_given_up", zap.Error(cause))
+		again = again.Add(retryBrokenTaskAfter)
 	}
 	// Should this fail as well, the lease's expiry frees the task.
 	ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
 	defer cancel()
-	again := d.r.Now()
-	if !errors.Is(cause, errCutOff) {
-		again = again.Add(retryTaskAfter)
-	}
 	if _, err := d.r.Store.ReleaseLeases(ctx, []storage.LeaseRef{d.lease}, again); err != nil {
 		d.log.Error("release_failed", zap.Error(err))
 	}
 }
 
+// guard turns a panic into giving the task up, so that one task that trips a
+// bug neither ends the process nor is taken again at once.
+func (d *drive) guard() {
+	if p := recover(); p != nil {
+		d.giveUp(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	}
+}
+
 const (
 	storageTimeout = 5 * time.Second
-	// retryTaskAfter is when a task that could not be executed for a reason
-	// outside itself (the catalog is away, say) is tried again.
+	// retryTaskAfter is when a task that could not be executed because a peer
+	// is away is tried again.
 	retryTaskAfter = 2 * time.Second
+	// retryBrokenTaskAfter is the same for a task that cannot be executed for
+	// a reason that time alone may not mend.
+	retryBrokenTaskAfter = time.Minute
+	// inboxBatch is the most events from outside that one step applies.
+	inboxBatch = 1000
 )

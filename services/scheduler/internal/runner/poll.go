@@ -15,6 +15,9 @@ const (
 	claimBatch = 64
 	// leaseBatch is the most leases that one statement extends.
 	leaseBatch = 500
+	// lockedPause keeps the poll from spinning on a task that is due and that
+	// another transaction has locked.
+	lockedPause = 5 * time.Millisecond
 	// storagePause is the wait after a storage error.
 	storagePause = 250 * time.Millisecond
 )
@@ -37,6 +40,9 @@ func (r *Runner) poll(ctx context.Context) {
 // claimDue claims until nothing is due or no place is free, and returns how
 // long to sleep.
 func (r *Runner) claimDue(ctx context.Context) time.Duration {
+	if err := r.extendOverdue(ctx); err != nil {
+		return storagePause
+	}
 	for ctx.Err() == nil {
 		places := r.reserve(claimBatch)
 		if places == 0 {
@@ -80,7 +86,7 @@ func (r *Runner) untilNext(ctx context.Context) time.Duration {
 	if err != nil || next.IsZero() {
 		return r.PollInterval
 	}
-	return min(max(next.Sub(r.Now()), 0), r.PollInterval)
+	return min(max(next.Sub(r.Now()), lockedPause), r.PollInterval)
 }
 
 // keepLeases extends the leases of everything held until ctx ends.
@@ -102,7 +108,21 @@ func (r *Runner) keepLeases(ctx context.Context) {
 	}
 }
 
+// extendOverdue extends leases before a claim when they may have expired (the
+// machine slept, the database was away): if nobody has taken the tasks they are
+// still ours, and to claim them would execute them a second time.
+func (r *Runner) extendOverdue(ctx context.Context) error {
+	r.mu.Lock()
+	overdue := len(r.holding) > 0 && r.Now().Sub(r.kept) >= r.LeaseTTL
+	r.mu.Unlock()
+	if !overdue {
+		return nil
+	}
+	return r.extend(ctx)
+}
+
 func (r *Runner) extend(ctx context.Context) error {
+	now := r.Now()
 	r.mu.Lock()
 	leases := make([]storage.LeaseRef, 0, len(r.holding))
 	holders := make([]*held, 0, len(r.holding))
@@ -116,7 +136,7 @@ func (r *Runner) extend(ctx context.Context) error {
 
 	for len(leases) > 0 {
 		n := min(len(leases), leaseBatch)
-		outcomes, err := r.Store.ExtendLeases(ctx, leases[:n], r.Now().Add(r.LeaseTTL))
+		outcomes, err := r.Store.ExtendLeases(ctx, leases[:n], now.Add(r.LeaseTTL))
 		if err != nil {
 			return err
 		}
@@ -131,5 +151,8 @@ func (r *Runner) extend(ctx context.Context) error {
 		}
 		leases, holders = leases[n:], holders[n:]
 	}
+	r.mu.Lock()
+	r.kept = now
+	r.mu.Unlock()
 	return nil
 }

@@ -99,6 +99,7 @@ type Runner struct {
 	places  int             // taken
 	starved bool            // somebody wanted a place and there was none
 	claims  int             // claims under way
+	kept    time.Time       // when leases were last extended, all of them
 	missed  map[string]bool // hints for unknown tasks that came while claims were under way
 }
 
@@ -127,6 +128,7 @@ type held struct {
 	// given up without one.
 	stepped chan struct{}
 	once    sync.Once
+	failure error // why it was given up, once stepped is closed; nil after a commit
 
 	// epoch is 0 until the lease is durable. Guarded by Runner.mu.
 	epoch int64
@@ -142,10 +144,18 @@ func (h *held) notify() {
 func (h *held) untilStepped(ctx context.Context) error {
 	select {
 	case <-h.stepped:
-		return nil
+		return h.failure
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// fail marks the task as given up, unless it has made a step before.
+func (h *held) fail(cause error) {
+	h.once.Do(func() {
+		h.failure = cause
+		close(h.stepped)
+	})
 }
 
 func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
@@ -163,7 +173,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 	}
 	r.mu.Lock()
-	r.started = true
+	r.started, r.kept = true, r.Now()
 	r.mu.Unlock()
 
 	// Leases are extended and hints heard until the last task has let go.
@@ -260,6 +270,11 @@ func (r *Runner) hold(taskID string, epoch int64) (context.Context, *held) {
 	h := &held{taskID: taskID, cancel: cancel, news: make(chan struct{}, 1), stepped: make(chan struct{}), epoch: epoch}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if before := r.holding[taskID]; before != nil {
+		// Its lease expired while this process slept, and the claim took it:
+		// what it still executes must not go on beside the new holder's.
+		before.cancel(errLeaseLost)
+	}
 	r.holding[taskID] = h
 	if r.missed[taskID] {
 		h.notify()

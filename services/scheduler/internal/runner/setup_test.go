@@ -42,6 +42,18 @@ func echo(_ context.Context, _ string, x engine.Execution) (engine.RunResult, er
 	return engine.RunResult{RunID: x.RunID, Result: json.RawMessage(`"` + x.Path + `"`)}, nil
 }
 
+// until answers as echo does once release is closed.
+func until(release <-chan struct{}) executorFunc {
+	return func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		select {
+		case <-release:
+			return echo(ctx, id, x)
+		case <-ctx.Done():
+			return engine.RunResult{}, ctx.Err()
+		}
+	}
+}
+
 // catalog is the plans of a test; away makes it unreachable.
 type catalog struct {
 	mu       sync.Mutex
@@ -112,7 +124,7 @@ func setup(t *testing.T, store storage.Tasks, do executorFunc, options ...option
 	}}}
 	config := Config{
 		Owner: t.Name(), Ownership: Shared, LeaseTTL: 5 * time.Second, PollInterval: 20 * time.Millisecond,
-		MaxInFlight: 100, Drain: patience, Limits: engine.Limits{MaxSteps: 1000, AttemptTimeout: patience},
+		MaxInFlight: 100, Drain: patience, Limits: engine.Limits{MaxSteps: 1000, AttemptTimeout: patience, MaxValue: 1 << 20},
 	}
 	deps := Deps{
 		Store: store, Plans: f.catalog, Executor: do, Outbox: &offers{},

@@ -29,6 +29,7 @@ func (r *Runner) start(task storage.Task, extent extent) *held {
 // take brings a claimed task back to life and drives it.
 func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent extent) {
 	d := &drive{r: r, held: h, log: r.Log.With(zap.String("task_id", task.ID)), lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch}}
+	defer d.guard()
 	state, err := r.loadState(ctx, task)
 	if err != nil {
 		d.giveUp(err)
@@ -56,6 +57,8 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 			return
 		}
 	}
+	// Not what the step asked for alone: what an earlier holder was executing
+	// is to be carried out as well.
 	d.run(ctx, d.program.Resume(d.state))
 }
 

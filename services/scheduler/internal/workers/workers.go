@@ -30,7 +30,8 @@ var (
 const (
 	// refresh is the longest that a long poll to the registry waits. It is
 	// also how old the reported loads can get.
-	refresh = 5 * time.Second
+	refresh      = 5 * time.Second
+	answerWithin = 5 * time.Second
 	// retryRegistry is the pause after a failed poll.
 	retryRegistry = 500 * time.Millisecond
 	// asideFor is how long a worker that refused a connection is passed over.
@@ -71,8 +72,8 @@ type worker struct {
 
 type service struct {
 	workers []*worker
-	turn    int             // of round robin
-	waiting []chan struct{} // oldest first; each is closed once
+	turn    int       // of round robin
+	waiting []*waiter // oldest first
 }
 
 // NewPool makes a pool that knows no worker until Run has asked for them.
@@ -87,7 +88,7 @@ func NewPool(config Config, registry Registry, log *zap.Logger) *Pool {
 func (p *Pool) Run(ctx context.Context) {
 	version, away := "", false
 	for ctx.Err() == nil {
-		snapshot, err := p.registry.Snapshot(ctx, version, refresh)
+		snapshot, err := p.ask(ctx, version)
 		if err != nil {
 			if ctx.Err() == nil && !away {
 				p.log.Warn("registry_unreachable", zap.Error(err))
@@ -106,6 +107,14 @@ func (p *Pool) Run(ctx context.Context) {
 		version = snapshot.Version
 		p.update(snapshot.Workers)
 	}
+}
+
+// ask polls the registry. The time-out is for one that accepts and never
+// answers.
+func (p *Pool) ask(ctx context.Context, version string) (registryapi.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, refresh+answerWithin)
+	defer cancel()
+	return p.registry.Snapshot(ctx, version, refresh)
 }
 
 // update takes a snapshot over. Workers that stay keep their counts.
@@ -153,17 +162,29 @@ func (p *Pool) service(name string) *service {
 	return s
 }
 
+// waiter is a place in the line for a service. Its turn is closed once.
+type waiter struct {
+	turn  chan struct{}
+	tried map[string]bool
+	empty bool // the service had no worker at all
+}
+
 func (s *service) wakeAll() {
-	for _, ch := range s.waiting {
-		close(ch)
+	for _, w := range s.waiting {
+		close(w.turn)
 	}
 	s.waiting = nil
 }
 
-func (s *service) wakeOne() {
-	if len(s.waiting) > 0 {
-		close(s.waiting[0])
-		s.waiting = s.waiting[1:]
+// wakeFor wakes the first in line that has not tried the worker which has a
+// free place.
+func (s *service) wakeFor(workerID string) {
+	for i, w := range s.waiting {
+		if !w.tried[workerID] {
+			close(w.turn)
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			return
+		}
 	}
 }
 
@@ -180,6 +201,9 @@ type Want struct {
 	Service string
 	Order   Order
 	Tried   map[string]bool // ids to pass over
+	// Patience bounds the wait for a first worker below what the config says;
+	// 0 does not.
+	Patience time.Duration
 }
 
 // Taken is a worker with a place in it reserved. Done gives the place back.
@@ -201,7 +225,7 @@ func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 			return taken, err
 		}
 		if wait.empty && patience == nil {
-			patience = time.After(p.config.NoWorkerWait)
+			patience = time.After(p.patience(want))
 		}
 		var over <-chan time.Time
 		if wait.empty {
@@ -210,22 +234,23 @@ func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 		select {
 		case <-wait.turn:
 		case <-over:
-			p.leave(want.Service, wait.turn)
+			p.leave(want.Service, wait)
 			return nil, ErrNone
 		case <-ctx.Done():
-			p.leave(want.Service, wait.turn)
+			p.leave(want.Service, wait)
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// wait is a place in the line for a service.
-type wait struct {
-	turn  chan struct{}
-	empty bool // the service has no worker at all
+func (p *Pool) patience(want Want) time.Duration {
+	if want.Patience > 0 {
+		return min(want.Patience, p.config.NoWorkerWait)
+	}
+	return p.config.NoWorkerWait
 }
 
-func (p *Pool) try(want Want) (*Taken, wait, error) {
+func (p *Pool) try(want Want) (*Taken, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.service(want.Service)
@@ -233,12 +258,12 @@ func (p *Pool) try(want Want) (*Taken, wait, error) {
 	switch {
 	case best != nil:
 		best.inFlight++
-		return &Taken{ID: best.id, URL: best.url, pool: p, entry: best}, wait{}, nil
+		return &Taken{ID: best.id, URL: best.url, pool: p, entry: best}, nil, nil
 	case !untried && len(s.workers) > 0:
-		return nil, wait{}, ErrTriedAll
+		return nil, nil, ErrTriedAll
 	}
-	w := wait{turn: make(chan struct{}), empty: p.loaded && len(s.workers) == 0}
-	s.waiting = append(s.waiting, w.turn)
+	w := &waiter{turn: make(chan struct{}), tried: want.Tried, empty: p.loaded && len(s.workers) == 0}
+	s.waiting = append(s.waiting, w)
 	return nil, w, nil
 }
 
@@ -282,21 +307,25 @@ func (s *service) choose(want Want, now time.Time) (best *worker, untried bool) 
 func (w *worker) busy() int { return w.inFlight + w.load }
 
 // leave gives up a place in the line. When its turn had come already, the turn
-// goes to the next.
-func (p *Pool) leave(name string, turn chan struct{}) {
+// goes to the next ones: which place was free is not known any more.
+func (p *Pool) leave(name string, w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.byService[name]
 	if s == nil {
 		return
 	}
-	for i, ch := range s.waiting {
-		if ch == turn {
+	for i, other := range s.waiting {
+		if other == w {
 			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
 			return
 		}
 	}
-	s.wakeOne()
+	for _, entry := range s.workers {
+		if entry.inFlight < entry.limit {
+			s.wakeFor(entry.id)
+		}
+	}
 }
 
 // Done gives the place back.
@@ -306,7 +335,7 @@ func (t *Taken) Done() {
 	t.entry.inFlight--
 	for _, name := range t.entry.services {
 		if s := t.pool.byService[name]; s != nil {
-			s.wakeOne()
+			s.wakeFor(t.entry.id)
 		}
 	}
 }

@@ -1,0 +1,159 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// CodeJobRefused is the error code of a run whose job the queue-gateway does
+// not take.
+const CodeJobRefused = "job_refused"
+
+// maxJob is the most bytes of a job: with its envelope it must be within what
+// the queue-gateway reads.
+const maxJob = httpx.MaxInternalBody - 4<<10
+
+// outgoing is a job on its way.
+type outgoing struct {
+	messageID string
+	bytes     int
+	job       queueapi.NewJob
+}
+
+func (o outgoing) size() int { return o.bytes }
+
+// withdrawals are jobs to take back, and the messages that say so.
+type withdrawals struct{ messageIDs, jobIDs []string }
+
+// deliver hands a batch over and acknowledges it. Jobs go before withdrawals:
+// then a job that is withdrawn at once is on record as what it was.
+func (d *Deliverer) deliver(ctx context.Context, messages []storage.OutboxMessage) error {
+	jobs, taken := d.read(messages)
+	for _, p := range parcel.Pack(jobs, outgoing.size) {
+		if err := d.put(ctx, p); err != nil {
+			return err
+		}
+	}
+	return d.withdraw(ctx, taken)
+}
+
+// read decodes messages. One that cannot be read stays where it is: it was
+// written by this service, so that only a damaged database or a newer version's
+// row gets here.
+func (d *Deliverer) read(messages []storage.OutboxMessage) ([]outgoing, withdrawals) {
+	var jobs []outgoing
+	var taken withdrawals
+	for _, m := range messages {
+		var err error
+		switch m.Kind {
+		case storage.OutboxPutJob:
+			o := outgoing{messageID: m.ID, bytes: len(m.Payload)}
+			if err = json.Unmarshal(m.Payload, &o.job); err == nil {
+				jobs = append(jobs, o)
+			}
+		case storage.OutboxWithdrawJob:
+			var id string
+			if err = json.Unmarshal(m.Payload, &id); err == nil {
+				taken.messageIDs = append(taken.messageIDs, m.ID)
+				taken.jobIDs = append(taken.jobIDs, id)
+			}
+		default:
+			err = fmt.Errorf("unknown kind %q", m.Kind)
+		}
+		if err != nil {
+			d.Log.Error("outbox_message_unreadable", zap.String("message_id", m.ID), zap.String("task_id", m.TaskID), zap.Error(err))
+		}
+	}
+	return jobs, taken
+}
+
+// put hands a parcel of jobs over. When it is refused it goes again job by job,
+// which finds the one that is meant.
+func (d *Deliverer) put(ctx context.Context, p []outgoing) error {
+	err := d.putJobs(ctx, p)
+	if err == nil {
+		ids := make([]string, len(p))
+		for i, o := range p {
+			ids[i] = o.messageID
+		}
+		return d.acknowledge(ctx, ids)
+	}
+	if !parcel.Refused(err) {
+		return err
+	}
+	if len(p) == 1 {
+		return d.refuse(ctx, p[0], err)
+	}
+	for i := range p {
+		if err := d.put(ctx, p[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Deliverer) putJobs(ctx context.Context, p []outgoing) error {
+	jobs := make([]queueapi.NewJob, len(p))
+	bytes := 0
+	for i, o := range p {
+		jobs[i] = o.job
+		bytes += o.bytes
+	}
+	if bytes > maxJob {
+		// Only a single job can be. Who sends a body over the limit may find
+		// the connection closed instead of an answer.
+		return errs.New(errs.BodyTooLarge, "the job is %d bytes when encoded, at most %d are taken", bytes, maxJob)
+	}
+	ctx, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
+	defer cancel()
+	return d.Queue.PutJobs(ctx, jobs)
+}
+
+// refuse ends the run of a job that will never be executed.
+func (d *Deliverer) refuse(ctx context.Context, o outgoing, cause error) error {
+	d.Log.Warn("job_refused", zap.String("job_id", o.job.ID), zap.String("task_id", o.job.TaskID), zap.Error(cause))
+	message := "the queue-gateway does not take the job"
+	var e *errs.Error
+	if errors.As(cause, &e) {
+		message += ": " + e.Detail
+	}
+	retryable := false
+	err := d.Results.DeliverResults(ctx, []schedulerapi.JobResult{{
+		TaskID: o.job.TaskID, RunID: o.job.RunID, ErrorCode: CodeJobRefused, Error: message,
+		Retryable: &retryable, FinishedAt: d.Now().UnixMilli(),
+	}})
+	if err != nil {
+		return fmt.Errorf("end the run of job %s: %w", o.job.ID, err)
+	}
+	return d.acknowledge(ctx, []string{o.messageID})
+}
+
+func (d *Deliverer) withdraw(ctx context.Context, taken withdrawals) error {
+	if len(taken.jobIDs) == 0 {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, parcel.CallTime(0))
+	defer cancel()
+	if err := d.Queue.WithdrawJobs(call, taken.jobIDs); err != nil {
+		return err
+	}
+	return d.acknowledge(ctx, taken.messageIDs)
+}
+
+func (d *Deliverer) acknowledge(ctx context.Context, messageIDs []string) error {
+	if err := d.Store.AckOutbox(ctx, messageIDs); err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// JobID is the id of a run's job: the same for every delivery, and readable as
+// the run's.
+func JobID(runID string) string {
+	return string(ids.Job) + "-" + strings.TrimPrefix(runID, string(ids.Run)+"-")
+}
+
+// PutJob is the message that enqueues an execution.
+func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
+	input, err := json.Marshal(map[string]any{"input": x.Input, "params": x.Params, "run_id": x.RunID})
+	if err != nil {
+		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
+	}
+	payload, err := json.Marshal(queueapi.NewJob{
+		ID: JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
+		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt,
+		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params),
+	})
+	if err != nil {
+		return storage.OutboxMessage{}, fmt.Errorf("encode job: %w", err)
+	}
+	return message(taskID, storage.OutboxPutJob, payload, at), nil
+}
+
+// Withdraw is the message that takes a run's job back.
+func Withdraw(taskID, runID string, at time.Time) storage.OutboxMessage {
+	// A string always encodes.
+	payload, _ := json.Marshal(JobID(runID))
+	return message(taskID, storage.OutboxWithdrawJob, payload, at)
+}
+
+func message(taskID string, kind storage.OutboxKind, payload json.RawMessage, at time.Time) storage.OutboxMessage {
+	return storage.OutboxMessage{
+		ID: ids.New(ids.Message), TaskID: taskID, Kind: kind, Payload: payload, NextAt: at.Add(firstDelivery),
+	}
+}

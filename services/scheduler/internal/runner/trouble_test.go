@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// meddling is a store that lets a test act just before the first settle.
+type meddling struct {
+	storage.Tasks
+	done   atomic.Bool
+	before func()
+}
+
+func (m *meddling) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
+	if !m.done.Swap(true) {
+		m.before()
+	}
+	return m.Tasks.SettleSteps(ctx, steps)
+}
+
+const choiceOnly = `{"start":"c","nodes":{"c":{"kind":"choice","choice_cases":[{"action":"go","expr":{"eq":[1,1]}}]}},
+	"edges":[{"from":"c","action":"go","to":""}]}`
+
+// A signal that meets the one step of a task that starts and ends in it.
+func TestStart_ThatEndsTheTaskWaitsForASignal(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	early := setup(t, store, echo)
+	early.catalog.versions["choice"] = compile(t, "choice", choiceOnly)
+	id := early.create("choice") // pending: nobody runs yet
+
+	f := setup(t, &meddling{Tasks: store, before: func() { require.NoError(t, early.send(id, "k").Err) }}, echo)
+	f.catalog.versions["choice"] = early.catalog.versions["choice"]
+	f.run()
+	task := f.untilStatus(id, storage.TaskCompleted)
+	require.Equal(t, map[string]any{"k": 1.0}, sharedOf(t, task))
+}
+
+// dozing is a store whose leases cannot be extended while it dozes, and are
+// not claimed either: a machine that sleeps.
+type dozing struct {
+	storage.Tasks
+	asleep atomic.Bool
+}
+
+func (d *dozing) ExtendLeases(ctx context.Context, leases []storage.LeaseRef, until time.Time) ([]storage.ExtendOutcome, error) {
+	if d.asleep.Load() {
+		return nil, errors.New("asleep")
+	}
+	return d.Tasks.ExtendLeases(ctx, leases, until)
+}
+
+func TestLease_ThatExpiredWhileThisReplicaSleptIsNotClaimedBesideItself(t *testing.T) {
+	t.Parallel()
+	store := &dozing{Tasks: openStore(t)}
+	var calls atomic.Int64
+	release := make(chan struct{})
+	f := setup(t, store, func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		calls.Add(1)
+		return until(release)(ctx, id, x)
+	}, func(c *Config, _ *Deps) { c.LeaseTTL = time.Second }).run()
+	store.asleep.Store(true)
+	id := f.create("one")
+	f.until(id, func(task storage.Task) bool { return task.Lease.Expiry.Before(storage.Now()) })
+	store.asleep.Store(false)
+	task := f.until(id, func(task storage.Task) bool { return task.Lease.Expiry.After(storage.Now()) })
+	require.Equal(t, int64(1), task.Lease.Epoch)
+	close(release)
+	f.untilStatus(id, storage.TaskCompleted)
+	require.Equal(t, int64(1), calls.Load())
+}
+
+func TestDrain_IsNotCutShortByASignal(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	f := setup(t, store, func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		entered <- struct{}{}
+		return until(release)(ctx, id, x)
+	}).run()
+	id := f.create("one")
+	<-entered
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		f.stop()
+	}()
+	<-f.stopping
+	require.NoError(t, f.send(id, "k").Err)
+	f.until(id, func(task storage.Task) bool { return sharedOf(t, task)["k"] != nil })
+	close(release)
+	<-stopped
+	task, err := store.GetTask(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, storage.TaskCompleted, task.Status, "what was executing was waited for")
+}
+
+// picky refuses steps that hold a certain text, as a database refuses data that
+// it cannot keep.
+type picky struct{ storage.Tasks }
+
+func (p picky) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
+	for _, run := range steps[0].Finished {
+		if string(run.Output) == `"poison"` {
+			return nil, storage.ErrInvalidData
+		}
+	}
+	return p.Tasks.SettleSteps(ctx, steps)
+}
+
+func TestResult_ThatCannotBeStoredFailsItsRun(t *testing.T) {
+	t.Parallel()
+	f := setup(t, picky{openStore(t)}, func(_ context.Context, _ string, x engine.Execution) (engine.RunResult, error) {
+		return engine.RunResult{RunID: x.RunID, Result: json.RawMessage(`"poison"`)}, nil
+	}).run()
+	task := f.untilStatus(f.create("one"), storage.TaskFailed)
+	require.Contains(t, string(task.Error), CodeNotStorable)
+}
+
+func TestPanic_PutsOneTaskOffAndLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	early := setup(t, store, echo)
+	id := early.create("one")
+	f := setup(t, store, echo)
+	f.catalog.versions["one"] = nil // the worst that a bug could hand over
+	f.run()
+	f.until(id, func(task storage.Task) bool { return task.Lease.Epoch > 0 && task.Lease.Owner == "" })
+	f.untilStatus(f.create("three"), storage.TaskCompleted)
+	task, err := store.GetTask(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, storage.TaskPending, task.Status)
+	require.Greater(t, task.RunnableAt.Sub(storage.Now()), retryBrokenTaskAfter/2)
+	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond, "its place is free again")
+}
