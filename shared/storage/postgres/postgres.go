@@ -43,6 +43,14 @@ const (
 	// locks, and with them everybody who needs those rows, until it is back.
 	idleInTransaction = 5 * time.Second
 	idleLimit         = "idle_in_transaction_session_timeout"
+	// lockWait is how long a transaction waits for a row that another one holds
+	// locked, keeping those it has itself, before it is taken back and tried
+	// again.
+	lockWait  = 2 * time.Second
+	lockLimit = "lock_timeout"
+	// pingTimeout bounds the question whether a connection that was idle still
+	// lives: after a silent failover nobody answers.
+	pingTimeout = 3 * time.Second
 	// pipelines is how many merged batches of one method run at once: while
 	// one waits for its commit the next is being executed.
 	pipelines = 2
@@ -64,6 +72,10 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	settings, err := parse(config)
 	if err != nil {
 		return nil, err
+	}
+	setLimit(settings.ConnConfig, lockLimit, lockWait)
+	if settings.PingTimeout == 0 {
+		settings.PingTimeout = pingTimeout
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
@@ -106,9 +118,7 @@ func parse(config Config) (*pgxpool.Config, error) {
 	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
 		settings.ConnConfig.RuntimeParams["application_name"] = "pocketflow-" + config.Schema
 	}
-	if settings.ConnConfig.RuntimeParams[idleLimit] == "" {
-		settings.ConnConfig.RuntimeParams[idleLimit] = strconv.FormatInt(idleInTransaction.Milliseconds(), 10)
-	}
+	setLimit(settings.ConnConfig, idleLimit, idleInTransaction)
 	switch {
 	case config.MaxConns > 0:
 		settings.MaxConns = int32(config.MaxConns)
@@ -116,6 +126,13 @@ func parse(config Config) (*pgxpool.Config, error) {
 		settings.MaxConns = defaultMaxConns
 	}
 	return settings, nil
+}
+
+// setLimit sets one of the server's time-outs, unless the operator's URL does.
+func setLimit(settings *pgx.ConnConfig, name string, limit time.Duration) {
+	if settings.RuntimeParams[name] == "" {
+		settings.RuntimeParams[name] = strconv.FormatInt(limit.Milliseconds(), 10)
+	}
 }
 
 // reason is why there is no connection. pgx names every address and way that it
@@ -153,7 +170,7 @@ func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 
 // Run implements sqlstore.Conn for reads.
 func (d *Driver) Run(ctx context.Context, batch *sqlstore.Batch) error {
-	return run(ctx, d.pool, batch)
+	return told(run(ctx, d.pool, batch))
 }
 
 // Dialect implements sqlstore.Driver.
@@ -174,19 +191,4 @@ func (d *Driver) Close() error {
 		d.pool.Close()
 	})
 	return nil
-}
-
-// The error codes that the driver acts on.
-const (
-	uniqueViolation      = "23505"
-	serializationFailure = "40001"
-	deadlockDetected     = "40P01"
-)
-
-func code(err error) string {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		return pgErr.Code
-	}
-	return ""
 }

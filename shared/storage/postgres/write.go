@@ -30,10 +30,10 @@ func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlsto
 	for try := 1; ; try++ {
 		err := d.writeOnce(ctx, closure)
 		if try == writeTries || !retryable(err) {
-			return err
+			return told(err)
 		}
 		if !pause.For(ctx, limit/2+rand.N(limit/2)) {
-			return err
+			return told(err)
 		}
 		limit *= 2
 	}
@@ -98,11 +98,15 @@ func (t *transaction) notify(ctx context.Context, channel string) error {
 	return nil
 }
 
-// pack joins hints into as few payloads as the limit allows.
+// pack joins hints into as few payloads as the limit allows. A hint that exceeds
+// it by itself is lost, as hints may be; the server would refuse the commit.
 func pack(hints []string) []string {
 	var payloads []string
 	var payload strings.Builder
 	for _, hint := range hints {
+		if len(hint) > maxPayload {
+			continue
+		}
 		if payload.Len() > 0 && payload.Len()+len(hintSeparator)+len(hint) > maxPayload {
 			payloads = append(payloads, payload.String())
 			payload.Reset()
@@ -112,7 +116,10 @@ func pack(hints []string) []string {
 		}
 		payload.WriteString(hint)
 	}
-	return append(payloads, payload.String())
+	if payload.Len() > 0 {
+		payloads = append(payloads, payload.String())
+	}
+	return payloads
 }
 
 // sender is a pool or a transaction.

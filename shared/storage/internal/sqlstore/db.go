@@ -26,10 +26,27 @@ func New(driver Driver, service string) (*DB, error) {
 }
 
 // Read is the connection for queries outside a transaction.
-func (db *DB) Read() Conn { return db.driver }
+func (db *DB) Read() Conn { return reader{db.driver} }
 
-// Write runs the closure in a transaction; see Driver.
+type reader struct{ conn Conn }
+
+func (r reader) Run(ctx context.Context, batch *Batch) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return r.conn.Run(ctx, batch)
+}
+
+// Write runs the closure in a transaction, and again while its rows are locked;
+// see Driver.
 func (db *DB) Write(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error {
+	return patiently(ctx, func(ctx context.Context) error { return db.TryWrite(ctx, closure) })
+}
+
+// TryWrite is Write that leaves it to the caller, a group, to try again when
+// rows are locked.
+func (db *DB) TryWrite(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	return db.driver.Write(ctx, closure)
 }
 
@@ -68,11 +85,11 @@ func (db *DB) Ready(ctx context.Context) error {
 // SchemaVersion is the version of the last migration that was applied to the
 // database; 0 for an empty one.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
-	tables, err := queryOne(ctx, db.driver, scanInt, db.driver.Dialect().TableCount, versionTable)
+	tables, err := queryOne(ctx, db.Read(), scanInt, db.driver.Dialect().TableCount, versionTable)
 	if err != nil || tables == 0 {
 		return 0, err
 	}
-	return queryOne(ctx, db.driver, scanInt, schemaVersionSQL)
+	return queryOne(ctx, db.Read(), scanInt, schemaVersionSQL)
 }
 
 // Close implements storage.Base.

@@ -5,8 +5,13 @@ import (
 	"errors"
 )
 
-// ErrClosed is what every call after Close returns.
-var ErrClosed = errors.New("storage: closed")
+var (
+	// ErrClosed is what every call after Close returns.
+	ErrClosed = errors.New("storage: closed")
+	// ErrRowsLocked is what a write returns that has waited its time for rows
+	// which another transaction holds locked.
+	ErrRowsLocked = errors.New("storage: rows are locked by another transaction")
+)
 
 // Conn runs statements.
 type Conn interface {
@@ -28,7 +33,8 @@ type Driver interface {
 	Conn
 
 	// Write runs the closure in a transaction and commits. The closure may run
-	// more than once. Its error rolls back and is returned as it is.
+	// more than once. Its error rolls back and is returned, wrapped in
+	// storage.ErrInvalidData when the database refused the data.
 	Write(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error
 
 	// Listen calls hear for the hints of every process on the database, from

@@ -2,24 +2,26 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
-	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // Found with the 64-caller benchmarks: larger batches gain nothing more and
 // make the callers in them wait for each other.
 const maxGroupItems = 256
 
-// A merged batch outlives the caller that happens to carry it, so it has a
-// limit of its own.
-const groupTimeout = 30 * time.Second
-
 // group merges callers of one batch method who wait at the same time into one
 // call, so that they share a transaction and its durable commit. A lone caller
 // goes at once. It owns no goroutine: the caller at the head of the line
 // carries the batch for those behind it.
+//
+// When a batch fails because of what is in it, each of its callers runs its own
+// items again alone, outside the line: then only those fail, or wait for a
+// locked row, whose items are to blame.
 type group[I, O any] struct {
 	run       func(ctx context.Context, items []I) ([]O, error)
 	pipelines int // batches under way at most
@@ -32,7 +34,8 @@ type group[I, O any] struct {
 type groupCall[I, O any] struct {
 	items []I
 	turn  chan struct{} // one message: carry a batch, your own items first
-	done  chan struct{} // closed: outs and err are set
+	done  chan struct{} // closed: alone, or outs and err, are set
+	alone bool          // the merged batch failed: run your own items
 	outs  []O
 	err   error
 }
@@ -43,7 +46,8 @@ func newGroup[I, O any](pipelines int, run func(context.Context, []I) ([]O, erro
 
 // Do runs the items, perhaps together with those of others. The order of the
 // items within one call is kept. A caller whose context ends while it waits
-// withdraws; once its items are under way they are not taken back.
+// withdraws; once its items are under way with those of others they are not
+// taken back.
 func (g *group[I, O]) Do(ctx context.Context, items []I) ([]O, error) {
 	if len(items) == 0 {
 		return []O{}, nil
@@ -60,13 +64,19 @@ func (g *group[I, O]) Do(ctx context.Context, items []I) ([]O, error) {
 	select {
 	case <-call.turn:
 		g.carry(ctx, call)
-		return call.outs, call.err
 	case <-call.done:
-		return call.outs, call.err
 	case <-ctx.Done():
 		g.withdraw(call)
 		return nil, ctx.Err()
 	}
+	if call.alone {
+		call.err = patiently(ctx, func(ctx context.Context) error {
+			var err error
+			call.outs, err = g.attempt(ctx, call.items)
+			return err
+		})
+	}
+	return call.outs, call.err
 }
 
 // wake gives the caller at the head of the line its turn when a pipeline is
@@ -83,7 +93,8 @@ func (g *group[I, O]) wake() {
 
 // carry runs one batch: the call's own items and those of the calls in line.
 func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTimeout)
+	// The batch outlives the caller that happens to carry it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 
 	calls, items := []*groupCall[I, O]{call}, slices.Clone(call.items)
@@ -99,9 +110,16 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	}
 	g.mu.Unlock()
 
-	outs, err := g.run(ctx, items)
+	outs, err := g.attempt(ctx, items)
+	split := errors.Is(err, ErrRowsLocked) ||
+		len(calls) > 1 && (errors.Is(err, storage.ErrInvalidData) || errors.Is(err, errPanic))
 	for _, member := range calls {
-		if member.err = err; err == nil {
+		switch {
+		case split:
+			member.alone = true
+		case err != nil:
+			member.err = err
+		default:
 			member.outs, outs = outs[:len(member.items)], outs[len(member.items):]
 		}
 		close(member.done)
@@ -111,6 +129,17 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	g.active--
 	g.wake()
 	g.mu.Unlock()
+}
+
+// attempt runs a batch. A panic is its failure: those in line behind it wait for
+// the pipeline, and those in it for an answer.
+func (g *group[I, O]) attempt(ctx context.Context, items []I) (outs []O, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			outs, err = nil, Panicked(cause)
+		}
+	}()
+	return g.run(ctx, items)
 }
 
 // withdraw takes a call out of the line, or hands on a turn that it was given

@@ -30,7 +30,7 @@ func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 	// Two creations of one request id wait for each other in its index.
 	order := orderBy(tasks, func(task storage.NewTask) string { return task.Task.RequestID })
 	var outcomes []storage.CreateOutcome
-	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
+	err := t.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		outcomes = make([]storage.CreateOutcome, len(tasks))
 		created := make([]int64, len(tasks))
 		var inserts Batch

@@ -107,7 +107,7 @@ func (t *Tasks) appendEvents(ctx context.Context, events []storage.InboxEvent) (
 	ids = slices.Compact(ids)
 
 	var outcomes []storage.AppendOutcome
-	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
+	err := t.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		inboxes := make(map[string]*inbox, len(ids))
 		known := make([]int64, len(events))
 		var reads Batch

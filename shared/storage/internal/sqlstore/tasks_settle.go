@@ -45,7 +45,7 @@ const leaseIsHeldSQL = `SELECT COUNT(*) FROM tasks WHERE id = $1 AND lease_epoch
 func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
 	order := orderBy(steps, func(step storage.TaskStep) string { return step.Lease.TaskID })
 	var outcomes []storage.StepOutcome
-	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
+	err := t.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		outcomes = make([]storage.StepOutcome, len(steps))
 		var updates Batch
 		for _, i := range order {

@@ -1,0 +1,96 @@
+package postgres_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
+)
+
+// emptied takes back all migrations of a service's schema and returns the
+// server's URL. Tests of one service do not run at the same time.
+func emptied(t *testing.T, service string) string {
+	t.Helper()
+	source := os.Getenv("POCKETFLOW_TEST_POSTGRES_URL")
+	if source == "" {
+		t.Skip("POCKETFLOW_TEST_POSTGRES_URL is not set")
+	}
+	_, err := migrate.DownTo(t.Context(), migrate.Target{Service: service, DSN: source}, 0)
+	require.NoError(t, err)
+	return source
+}
+
+func connected(t *testing.T, source string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), source)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(t.Context())) })
+	return conn
+}
+
+// While somebody holds a task's row locked, that task waits and no other does,
+// though their steps share transactions.
+func TestTasks_ALockedRowHoldsUpItsOwnTaskOnly(t *testing.T) {
+	t.Parallel()
+	source := emptied(t, migrations.Scheduler)
+	quick, err := url.Parse(source)
+	require.NoError(t, err)
+	values := quick.Query()
+	values.Set("lock_timeout", "200ms")
+	quick.RawQuery = values.Encode()
+	tasks, err := connect.Tasks(t.Context(), quick.String(), connect.Options{Migration: connect.MigrateOnOpen})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tasks.Close()) })
+
+	const count = 40
+	now := storage.Now()
+	created := make([]storage.NewTask, count)
+	steps := make([]storage.TaskStep, count)
+	for n := range count {
+		id := fmt.Sprintf("task-%02d", n)
+		created[n] = storage.NewTask{Task: storage.Task{
+			ID: id, Status: storage.TaskRunning, Params: json.RawMessage(`{}`), Shared: json.RawMessage(`{}`),
+			Lease: storage.Lease{Owner: "alpha", Expiry: now.Add(time.Hour), Epoch: 1}, RunnableAt: now.Add(time.Hour),
+			CreatedAt: now, UpdatedAt: now,
+		}}
+		steps[n] = storage.TaskStep{
+			Lease: storage.LeaseRef{TaskID: id, Epoch: 1}, At: now, Status: storage.TaskCompleted, FinishedAt: now,
+		}
+	}
+	_, err = tasks.CreateTasks(t.Context(), created)
+	require.NoError(t, err)
+
+	holder, err := connected(t, source).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = holder.Exec(t.Context(), `SELECT 1 FROM scheduler.tasks WHERE id = 'task-07' FOR UPDATE`)
+	require.NoError(t, err)
+
+	settle := func(step storage.TaskStep) {
+		outcomes, err := tasks.SettleSteps(t.Context(), []storage.TaskStep{step})
+		assert.NoError(t, err)
+		assert.Equal(t, []storage.StepOutcome{{}}, outcomes)
+	}
+	var locked, others sync.WaitGroup
+	for n, step := range steps {
+		if n == 7 {
+			locked.Go(func() { settle(step) })
+		} else {
+			others.Go(func() { settle(step) })
+		}
+	}
+	others.Wait()
+	require.NoError(t, holder.Rollback(t.Context()), "it is still held when the others are done")
+	locked.Wait()
+}
