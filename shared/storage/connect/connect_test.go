@@ -48,6 +48,32 @@ func TestTasks_RefusesANewerSchema(t *testing.T) {
 	}
 }
 
+// A newer binary may have applied what this one does not know, and merged what
+// this one has.
+func TestTasks_RefusesANewerSchemaWithOtherMigrations(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "scheduler.db")
+	source := "sqlite://" + path
+	target := migrate.Target{Service: migrations.Scheduler, DSN: source}
+	_, err := migrate.Up(t.Context(), target)
+	require.NoError(t, err)
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `UPDATE goose_db_version SET version_id = 999 WHERE version_id = 1`)
+	require.NoError(t, errors.Join(err, db.Close()))
+
+	for _, migration := range connect.Migrations {
+		_, err = connect.Tasks(t.Context(), source, connect.Options{Migration: migration})
+		require.ErrorIs(t, err, storage.ErrSchemaNewer, migration)
+		require.NotContains(t, err.Error(), "missing")
+	}
+	_, err = migrate.Down(t.Context(), target)
+	require.ErrorIs(t, err, storage.ErrSchemaNewer)
+	status, err := migrate.Read(t.Context(), target)
+	require.NoError(t, err)
+	require.Equal(t, int64(999), status.Database, "untouched")
+}
+
 func TestTasks_RefusesAFileInUse(t *testing.T) {
 	t.Parallel()
 	source := "sqlite://" + filepath.Join(t.TempDir(), "scheduler.db")

@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
 	"github.com/pocketflowgo/pocketflow/shared/storage/postgres"
 	"github.com/pocketflowgo/pocketflow/shared/storage/sqlite"
@@ -32,17 +33,18 @@ type Status struct {
 }
 
 // Up applies all migrations that the database has not seen and returns where
-// it stands.
+// it stands. ErrSchemaNewer when a newer binary has migrated it.
 func Up(ctx context.Context, target Target) (Status, error) {
-	return with(ctx, target, "migrate up", func(provider *goose.Provider) error {
+	return change(ctx, target, "migrate up", func(provider *goose.Provider) error {
 		_, err := provider.Up(ctx)
 		return err
 	})
 }
 
-// Down takes back the last migration.
+// Down takes back the last migration. ErrSchemaNewer when this binary does not
+// have it.
 func Down(ctx context.Context, target Target) (Status, error) {
-	return with(ctx, target, "migrate down", func(provider *goose.Provider) error {
+	return change(ctx, target, "migrate down", func(provider *goose.Provider) error {
 		_, err := provider.Down(ctx)
 		return err
 	})
@@ -50,7 +52,7 @@ func Down(ctx context.Context, target Target) (Status, error) {
 
 // DownTo takes back every migration after the given version; 0 for all.
 func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
-	return with(ctx, target, "migrate down", func(provider *goose.Provider) error {
+	return change(ctx, target, "migrate down", func(provider *goose.Provider) error {
 		_, err := provider.DownTo(ctx, version)
 		return err
 	})
@@ -60,6 +62,22 @@ func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
 // database's file or schema when there is none.
 func Read(ctx context.Context, target Target) (Status, error) {
 	return with(ctx, target, "read the schema version", func(*goose.Provider) error { return nil })
+}
+
+// change is with for an action that migrates. Of a newer database goose would
+// say that migrations are missing, or nothing at all.
+func change(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (Status, error) {
+	return with(ctx, target, what, func(provider *goose.Provider) error {
+		database, binary, err := provider.GetVersions(ctx)
+		if err != nil {
+			return err
+		}
+		if database > binary {
+			return fmt.Errorf("%w: the database is at version %d, this binary knows %d: run a newer binary",
+				storage.ErrSchemaNewer, database, binary)
+		}
+		return action(provider)
+	})
 }
 
 // with opens the database for one action and closes it again.

@@ -94,3 +94,29 @@ func TestTasks_ALockedRowHoldsUpItsOwnTaskOnly(t *testing.T) {
 	require.NoError(t, holder.Rollback(t.Context()), "it is still held when the others are done")
 	locked.Wait()
 }
+
+func TestConnect_RefusesANewerSchema(t *testing.T) {
+	t.Parallel()
+	source := emptied(t, migrations.Catalog)
+	target := migrate.Target{Service: migrations.Catalog, DSN: source}
+	_, err := migrate.Up(t.Context(), target)
+	require.NoError(t, err)
+	conn := connected(t, source)
+	for _, change := range []string{
+		`INSERT INTO catalog.goose_db_version (version_id, is_applied) VALUES (99, true)`,
+		`DELETE FROM catalog.goose_db_version WHERE version_id = 1`,
+	} {
+		_, err = conn.Exec(t.Context(), change)
+		require.NoError(t, err)
+		for _, migration := range connect.Migrations {
+			_, err = connect.Flows(t.Context(), source, connect.Options{Migration: migration})
+			require.ErrorIs(t, err, storage.ErrSchemaNewer, change)
+			require.NotContains(t, err.Error(), "missing")
+		}
+	}
+	_, err = conn.Exec(t.Context(), `UPDATE catalog.goose_db_version SET version_id = 1 WHERE version_id = 99`)
+	require.NoError(t, err)
+	flows, err := connect.Flows(t.Context(), source, connect.Options{Migration: connect.MigrateOnOpen})
+	require.NoError(t, err)
+	require.NoError(t, flows.Close())
+}
