@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,17 +16,25 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
 )
 
 const patience = 20 * time.Second
 
-// queue is a queue-gateway that can be away.
+// queue is a queue-gateway that can be away and refuses what it is told to. It
+// takes in results as well, those of the jobs that it refused.
 type queue struct {
 	mu        sync.Mutex
 	away      bool
+	refused   map[string]errs.Code // by job id
+	results   []schedulerapi.JobResult
+	largest   int // bytes of the inputs in one call
 	jobs      map[string]queueapi.NewJob
 	withdrawn []string
 	calls     []string
@@ -37,8 +47,26 @@ func (q *queue) PutJobs(_ context.Context, jobs []queueapi.NewJob) error {
 	if q.away {
 		return errors.New("away")
 	}
+	bytes := 0
+	for _, job := range jobs {
+		bytes += len(job.Input)
+		if code := q.refused[job.ID]; code != "" {
+			return errs.New(code, "not this one")
+		}
+	}
+	q.largest = max(q.largest, bytes)
 	for _, job := range jobs {
 		q.jobs[job.ID] = job
+	}
+	return nil
+}
+
+func (q *queue) DeliverResults(_ context.Context, results []schedulerapi.JobResult) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.results = append(q.results, results...)
+	if len(q.results) == 1 {
+		return errors.New("the first try fails")
 	}
 	return nil
 }
@@ -86,9 +114,9 @@ func commit(t *testing.T, store storage.Tasks, messages ...storage.OutboxMessage
 	require.NoError(t, outcomes[0].Err)
 }
 
-func start(t *testing.T, store storage.Tasks, q Queue, now func() time.Time) *Deliverer {
+func start(t *testing.T, store storage.Tasks, q *queue, now func() time.Time) *Deliverer {
 	t.Helper()
-	d := New(Deps{Store: store, Queue: q, Log: zap.NewNop(), Now: now})
+	d := New(Deps{Store: store, Queue: q, Results: q, Log: zap.NewNop(), Now: now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -100,6 +128,29 @@ func start(t *testing.T, store storage.Tasks, q Queue, now func() time.Time) *De
 		<-ended
 	})
 	return d
+}
+
+// racing is a clock that is always far ahead of what was set by it, so that
+// every scan finds everything.
+func racing() func() time.Time {
+	var mu sync.Mutex
+	now := storage.Now()
+	return func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(time.Minute)
+		return now
+	}
+}
+
+// putJob is the message of a job with an input of so many bytes.
+func putJob(t *testing.T, runID string, bytes int) storage.OutboxMessage {
+	t.Helper()
+	x := execution()
+	x.RunID, x.Input = runID, json.RawMessage(`"`+strings.Repeat("x", bytes-2)+`"`)
+	put, err := PutJob("task-1", x, storage.Now())
+	require.NoError(t, err)
+	return put
 }
 
 func execution() engine.Execution {
@@ -154,16 +205,68 @@ func TestDelivery_IsRepeatedUntilTheQueueIsBack(t *testing.T) {
 	put, err := PutJob("task-1", execution(), storage.Now())
 	require.NoError(t, err)
 	commit(t, store, put)
-	// A clock that is always far ahead of what it has set: every scan finds it.
-	var mu sync.Mutex
-	now := storage.Now()
-	start(t, store, q, func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		now = now.Add(time.Minute)
-		return now
-	})
+	start(t, store, q, racing())
 	require.Eventually(t, func() bool { _, calls := q.count(); return calls >= 2 }, patience, time.Millisecond)
 	q.set(false)
 	require.Eventually(t, func() bool { jobs, _ := q.count(); return jobs == 1 }, patience, time.Millisecond)
+}
+
+func TestDelivery_ManyLargeJobsGoInCallsThatTheQueueReads(t *testing.T) {
+	t.Parallel()
+	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
+	var messages []storage.OutboxMessage
+	for i := range 30 {
+		messages = append(messages, putJob(t, fmt.Sprintf("run-%d", i), 300<<10))
+	}
+	commit(t, store, messages...)
+	start(t, store, q, storage.Now).Offer(messages)
+	require.Eventually(t, func() bool { jobs, _ := q.count(); return jobs == 30 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return outboxEmpty(t, store) }, patience, time.Millisecond)
+	require.LessOrEqual(t, q.largest, parcel.Bytes)
+	require.Greater(t, q.largest, 600<<10, "as many as fit")
+}
+
+func TestDelivery_JobThatIsRefusedEndsItsRunAndHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	q := &queue{jobs: map[string]queueapi.NewJob{}, refused: map[string]errs.Code{"job-3": errs.InvalidArgument}}
+	var messages []storage.OutboxMessage
+	for i := range 6 {
+		messages = append(messages, putJob(t, fmt.Sprintf("run-%d", i), 100))
+	}
+	commit(t, store, messages...)
+	start(t, store, q, racing()).Offer(messages)
+	// A result that is not taken in is repeated with its job.
+	require.Eventually(t, func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.results) == 2
+	}, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return outboxEmpty(t, store) }, patience, 10*time.Millisecond)
+	require.Len(t, q.jobs, 5)
+	require.NotContains(t, q.jobs, "job-3")
+	require.Len(t, q.results, 2)
+	result := q.results[1]
+	require.Equal(t, "task-1", result.TaskID)
+	require.Equal(t, "run-3", result.RunID)
+	require.Equal(t, "job_refused", result.ErrorCode)
+	require.Equal(t, "the queue-gateway does not take the job: not this one", result.Error)
+	require.False(t, *result.Retryable)
+}
+
+func TestDelivery_JobThatIsTooLargeIsNotSent(t *testing.T) {
+	t.Parallel()
+	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
+	q.results = make([]schedulerapi.JobResult, 1)
+	message := putJob(t, "run-1", 100)
+	commit(t, store, message)
+	d := New(Deps{Store: store, Queue: q, Results: q, Log: zap.NewNop(), Now: storage.Now})
+	jobs, _ := d.read([]storage.OutboxMessage{message})
+	jobs[0].bytes = httpx.MaxInternalBody
+	require.NoError(t, d.put(t.Context(), jobs))
+	require.Empty(t, q.calls)
+	require.Equal(t, "run-1", q.results[1].RunID)
+	require.Equal(t, CodeJobRefused, q.results[1].ErrorCode)
+	require.Contains(t, q.results[1].Error, "the job is 33554432 bytes when encoded, at most 33550336 are taken")
+	require.True(t, outboxEmpty(t, store))
 }
