@@ -22,6 +22,9 @@ func problem(err error, jobID string) error {
 		return errs.Wrap(err, errs.ClaimLost, "job %q is not this worker's any more: its claim expired or was answered before", jobID)
 	case errors.Is(err, storage.ErrEnded):
 		return errs.Wrap(err, errs.TaskEnded, "job %q was withdrawn: its task does not wait for it any more", jobID)
+	case errors.Is(err, storage.ErrInvalidText), errors.Is(err, storage.ErrInvalidData):
+		// Unavailable would have it sent again and again.
+		return errs.Wrap(err, errs.InvalidArgument, "the database cannot hold what was sent")
 	default:
 		return errs.Wrap(err, errs.Unavailable, "the queue's database cannot be used now; try again")
 	}

@@ -103,7 +103,7 @@ func checkSignal(req schedulerapi.SignalRequest) error {
 func (a *api) append(ctx context.Context, event storage.InboxEvent) (storage.AppendOutcome, error) {
 	outcomes, err := a.Store.AppendEvents(ctx, []storage.InboxEvent{event})
 	if err != nil {
-		return storage.AppendOutcome{}, err
+		return storage.AppendOutcome{}, wireError(err, event.TaskID)
 	}
 	return outcomes[0], wireError(outcomes[0].Err, event.TaskID)
 }
@@ -133,7 +133,7 @@ func (a *api) results(w http.ResponseWriter, r *http.Request) error {
 	}
 	intake := results.Intake{Store: a.Store, Now: a.Now}
 	if err := intake.DeliverResults(r.Context(), req.Results); err != nil {
-		return err
+		return wireError(err, "")
 	}
 	return ok(w)
 }

@@ -63,6 +63,9 @@ func wireError(err error, taskID string) error {
 		return errs.Wrap(err, errs.TaskEnded, "the task %q has ended", taskID)
 	case errors.Is(err, storage.ErrLeaseHeld):
 		return errs.Wrap(err, errs.LeaseHeld, "the task %q is being executed", taskID)
+	case errors.Is(err, storage.ErrInvalidText), errors.Is(err, storage.ErrInvalidData):
+		// Internal would have it sent again and again.
+		return errs.Wrap(err, errs.InvalidArgument, "the database cannot hold what was sent")
 	}
 	return err
 }
