@@ -9,6 +9,7 @@ package outbox
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,9 +23,11 @@ import (
 const (
 	// batch is the most messages in one delivery.
 	batch = 200
-	// offers is how many messages may wait for their first delivery; more are
-	// left to the scan.
-	offers = 4096
+	// offers and offerBytes are how many messages may wait for their first
+	// delivery; more are left to the scan. They wait in memory while the gateway
+	// is away.
+	offers     = 4096
+	offerBytes = 64 << 20
 	// firstDelivery is how long a message belongs to the runner that committed
 	// it, before a scan may take it.
 	firstDelivery = 5 * time.Second
@@ -62,6 +65,7 @@ type Deps struct {
 type Deliverer struct {
 	Deps
 	offered chan storage.OutboxMessage
+	waiting atomic.Int64 // bytes of what is offered
 }
 
 // New makes a deliverer. It starts nothing.
@@ -72,10 +76,16 @@ func New(deps Deps) *Deliverer {
 // Offer hands over messages that have just been committed. It never blocks.
 func (d *Deliverer) Offer(messages []storage.OutboxMessage) {
 	for _, m := range messages {
+		size := int64(len(m.Payload))
+		if d.waiting.Add(size) > offerBytes {
+			d.waiting.Add(-size)
+			return // the scan finds it
+		}
 		select {
 		case d.offered <- m:
 		default:
-			return // the scan finds it
+			d.waiting.Add(-size)
+			return
 		}
 	}
 }
@@ -116,10 +126,12 @@ func (d *Deliverer) Run(ctx context.Context) {
 // more adds to the first message those that wait behind it.
 func (d *Deliverer) more(first storage.OutboxMessage) []storage.OutboxMessage {
 	messages := []storage.OutboxMessage{first}
+	d.waiting.Add(-int64(len(first.Payload)))
 	for len(messages) < batch {
 		select {
 		case m := <-d.offered:
 			messages = append(messages, m)
+			d.waiting.Add(-int64(len(m.Payload)))
 		default:
 			return messages
 		}

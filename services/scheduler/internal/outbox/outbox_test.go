@@ -189,6 +189,19 @@ func TestOffer_IsDeliveredAndAcknowledged(t *testing.T) {
 	require.Equal(t, []string{"put", "withdraw"}, q.calls, "a job goes before its withdrawal")
 }
 
+func TestOffer_KeepsBoundedMemoryWhileNobodyDelivers(t *testing.T) {
+	t.Parallel()
+	d := New(Deps{Log: zap.NewNop(), Now: storage.Now})
+	message := putJob(t, "run-1", 8<<20)
+	for range 3 {
+		d.Offer([]storage.OutboxMessage{message, message, message})
+	}
+	require.Len(t, d.offered, 7)
+	require.Len(t, d.more(<-d.offered), 7)
+	d.Offer([]storage.OutboxMessage{message})
+	require.Len(t, d.offered, 1, "there is room again")
+}
+
 func TestScan_DeliversWhatNobodyOffered(t *testing.T) {
 	t.Parallel()
 	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
