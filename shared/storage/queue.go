@@ -136,7 +136,8 @@ type Queue interface {
 	// claimant, whether ExpireClaims has seen it or not. Outcomes: nil; nil
 	// again for a completion with the hash of the accepted one (no second
 	// message); ErrNotFound; ErrClaimLost, also for another answer than the
-	// accepted one and for a dead job; ErrEnded for a withdrawn job.
+	// accepted one and for a dead job; ErrEnded for a withdrawn job;
+	// ErrInvalidText.
 	CompleteJobs(ctx context.Context, completions []JobCompletion) (Outcomes, error)
 
 	// ExtendClaims moves the time-out of claims. The claim is told as in
@@ -151,7 +152,8 @@ type Queue interface {
 	// and so does an id that is not known yet: it is kept as a withdrawn job
 	// with nothing but its id and the time, which PutJobs then leaves as it is,
 	// since the two may arrive in any order. Outcomes: nil (also when it was
-	// withdrawn before), or ErrEnded when it was answered or dead before.
+	// withdrawn before), ErrEnded when it was answered or dead before, or
+	// ErrInvalidText.
 	WithdrawJobs(ctx context.Context, ids []string, at time.Time) (Outcomes, error)
 
 	// ExpireClaims makes up to limit claimed jobs whose time-out has passed

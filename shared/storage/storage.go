@@ -15,6 +15,12 @@
 //   - Times are handed in, UTC, cut to the microsecond (see Now); a driver
 //     never asks a clock. The zero time.Time is stored as NULL.
 //   - Raw JSON goes in and comes out byte for byte. The caller has checked it.
+//   - Text for people (names, node keys, messages, addresses, who did it) may
+//     hold anything: what no database can store of it, NUL bytes and what is
+//     not UTF-8, is stored as U+FFFD. Other text, which things are found by,
+//     and raw JSON are never altered: the outcome of an item that brings such
+//     bytes is ErrInvalidText, and where a method has no outcomes the whole
+//     call fails with it. Nothing is found by such an id: it is unknown.
 //   - Errors are told apart with errors.Is against the sentinels in this
 //     package. Callers never see SQL, drivers never see HTTP.
 package storage
@@ -36,7 +42,7 @@ var (
 	ErrClaimLost    = errors.New("storage: claim lost")
 
 	// ErrInvalidText: an id, another text that things are found by, or raw JSON
-	// holds a NUL byte or is not UTF-8. It was not handed to the database.
+	// holds a NUL byte or is not UTF-8; the rules above say more.
 	ErrInvalidText = errors.New("storage: text holds a NUL byte or is not UTF-8")
 	// ErrInvalidData: the database refuses the data, by a constraint or for its
 	// size; repeating will not help.

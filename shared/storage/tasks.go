@@ -232,7 +232,7 @@ type StepOutcome struct {
 	// lease was given back (by the same step, when this repeats one that
 	// released), nothing was written; ErrInboxPending: the step was terminal
 	// while the inbox holds events after InboxDone, nothing was written: apply
-	// them first.
+	// them first; ErrInvalidText.
 	Err error
 	// InboxPending: committed, and the inbox holds events after InboxDone.
 	InboxPending bool
@@ -251,7 +251,8 @@ type NewTask struct {
 // CreateOutcome tells how a creation went.
 type CreateOutcome struct {
 	// Err is nil: created, or Existing; ErrConflict: the request id was used
-	// with another body (Task is the one it made), or the task id exists.
+	// with another body (Task is the one it made), or the task id exists;
+	// ErrInvalidText. Task is as it is stored.
 	Err error
 	// Existing: the same request came before, and Task is what it made.
 	Existing bool
@@ -272,6 +273,7 @@ type AppendOutcome struct {
 	// Err is nil: in the log; ErrNotFound: no such task; ErrEnded: the task is
 	// terminal or canceling, and nothing was written. A recorded cancel closes
 	// the inbox, so that no stream of events can keep it from taking effect.
+	// ErrInvalidText, too.
 	Err error
 	// Duplicate: an event with that source id was in the log before (whatever
 	// the task's status is now); nothing was written.

@@ -51,6 +51,7 @@ func Down(ctx context.Context, target Target) (Status, error) {
 }
 
 // DownTo takes back every migration after the given version; 0 for all.
+// ErrSchemaNewer as with Down.
 func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
 	return change(ctx, target, "migrate down", func(provider *goose.Provider) error {
 		_, err := provider.DownTo(ctx, version)

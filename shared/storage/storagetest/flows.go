@@ -33,6 +33,7 @@ func RunFlows(t *testing.T, open func(t *testing.T) storage.Flows) {
 		"ResolveVersion_ByNumberInAnyStatus":         resolveByNumber,
 		"ResolveVersion_ZeroIsTheHighestPublished":   resolveLatest,
 		"ListVersions_HighestFirst":                  listVersions,
+		"Text_IsCleanedOrRefused":                    flowsText,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

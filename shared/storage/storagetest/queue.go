@@ -62,6 +62,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"Subscribe_HearsOfReadyJobs":                 subscribeHears,
 		"Subscribe_EndsWithItsContext":               subscribeEnds,
 		"EmptyBatches_AreFine":                       queueEmptyBatches,
+		"Text_IsCleanedOrRefused":                    queueText,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,7 @@ func RunWorkers(t *testing.T, open func(t *testing.T) storage.Workers) {
 		"PruneWorkers_RemovesThoseHeardOfBefore":      pruneWorkers,
 		"ConcurrentWriters_LoseNothing":               workersConcurrently,
 		"EmptyBatches_AreFine":                        workersEmptyBatches,
+		"Text_IsCleanedOrRefused":                     workersText,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

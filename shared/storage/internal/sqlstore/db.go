@@ -33,7 +33,7 @@ type reader struct{ conn Conn }
 func (r reader) Run(ctx context.Context, batch *Batch) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return r.conn.Run(ctx, batch)
+	return r.conn.Run(ctx, findable(batch))
 }
 
 // Write runs the closure in a transaction, and again while its rows are locked;
@@ -47,7 +47,9 @@ func (db *DB) Write(ctx context.Context, closure func(ctx context.Context, tx Tx
 func (db *DB) TryWrite(ctx context.Context, closure func(ctx context.Context, tx Tx) error) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return db.driver.Write(ctx, closure)
+	return db.driver.Write(ctx, func(ctx context.Context, tx Tx) error {
+		return closure(ctx, strictTx{tx})
+	})
 }
 
 // Dialect says how this database's SQL differs.

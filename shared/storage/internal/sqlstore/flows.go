@@ -27,7 +27,7 @@ ON CONFLICT DO NOTHING`
 // CreateFlow implements storage.Flows.
 func (f *Flows) CreateFlow(ctx context.Context, flow storage.Flow) error {
 	err := f.Write(ctx, func(ctx context.Context, tx Tx) error {
-		return insertOne(ctx, tx, createFlowSQL, flow.ID, flow.Name, flow.Description, micros(flow.CreatedAt))
+		return insertOne(ctx, tx, createFlowSQL, flow.ID, clean(flow.Name), clean(flow.Description), micros(flow.CreatedAt))
 	})
 	if err != nil {
 		return fmt.Errorf("create flow %s: %w", flow.ID, err)
@@ -50,7 +50,7 @@ const findFlowSQL = `SELECT id, name, description, created_at FROM flows WHERE n
 
 // FindFlow implements storage.Flows.
 func (f *Flows) FindFlow(ctx context.Context, name string) (storage.Flow, error) {
-	flow, err := queryOne(ctx, f.Read(), scanFlow, findFlowSQL, name)
+	flow, err := queryOne(ctx, f.Read(), scanFlow, findFlowSQL, clean(name))
 	if err != nil {
 		return storage.Flow{}, fmt.Errorf("find flow %q: %w", name, err)
 	}
@@ -81,7 +81,7 @@ func (f *Flows) ListFlows(ctx context.Context, query storage.FlowQuery) (storage
 	var countArgs []any
 	if query.Name != "" {
 		listSQL, countSQL = listNamedFlowsSQL, countNamedFlowsSQL
-		listArgs, countArgs = append(listArgs, query.Name), append(countArgs, query.Name)
+		listArgs, countArgs = append(listArgs, clean(query.Name)), append(countArgs, clean(query.Name))
 	}
 
 	page := storage.Page[storage.Flow]{Items: []storage.Flow{}}
@@ -111,6 +111,9 @@ ON CONFLICT DO NOTHING`
 func (f *Flows) CreateVersion(ctx context.Context, version storage.FlowVersion) (storage.FlowVersion, error) {
 	var stored storage.FlowVersion
 	err := f.Write(ctx, func(ctx context.Context, tx Tx) error {
+		if !storable(version.FlowID) {
+			return storage.ErrNotFound
+		}
 		stored = version
 		var err error
 		stored.FlowName, err = queryOne(ctx, tx, scanText, lockFlowSQL+f.Dialect().ForUpdate, version.FlowID)

@@ -111,8 +111,7 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	g.mu.Unlock()
 
 	outs, err := g.attempt(ctx, items)
-	split := errors.Is(err, ErrRowsLocked) ||
-		len(calls) > 1 && (errors.Is(err, storage.ErrInvalidData) || errors.Is(err, errPanic))
+	split := errors.Is(err, ErrRowsLocked) || len(calls) > 1 && blamesItems(err)
 	for _, member := range calls {
 		switch {
 		case split:
@@ -140,6 +139,11 @@ func (g *group[I, O]) attempt(ctx context.Context, items []I) (outs []O, err err
 		}
 	}()
 	return g.run(ctx, items)
+}
+
+// blamesItems tells whether a batch without the items to blame would do.
+func blamesItems(err error) bool {
+	return errors.Is(err, storage.ErrInvalidData) || errors.Is(err, storage.ErrInvalidText) || errors.Is(err, errPanic)
 }
 
 // withdraw takes a call out of the line, or hands on a turn that it was given

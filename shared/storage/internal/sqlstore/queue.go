@@ -37,7 +37,7 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 		added := make([]int64, len(jobs))
 		for _, i := range keyOrder(len(jobs), func(i int) string { return jobs[i].ID }) {
 			job := jobs[i]
-			batch.ExecCount(&added[i], putJobSQL, job.ID, job.TaskID, job.RunID, job.NodeKey, job.Path, job.Visit,
+			batch.ExecCount(&added[i], putJobSQL, job.ID, job.TaskID, job.RunID, clean(job.NodeKey), clean(job.Path), job.Visit,
 				job.Attempt, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt))
 		}
 		if err := tx.Run(ctx, &batch); err != nil {
@@ -88,7 +88,7 @@ func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*
 	}
 	last := -1
 	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
-		if last < 0 || ids[last] != ids[i] {
+		if storable(ids[i]) && (last < 0 || ids[last] != ids[i]) {
 			batch.Query(keep, getJobSQL+q.Dialect().ForUpdate, ids[i])
 		}
 		last = i

@@ -27,10 +27,12 @@ WHERE id = $1`
 
 // ClaimJobs implements storage.Queue.
 func (q *Queue) ClaimJobs(ctx context.Context, claim storage.ClaimJobs) ([]storage.Job, error) {
+	claim.WorkerID = clean(claim.WorkerID)
+	wanted := slices.DeleteFunc(slices.Sorted(slices.Values(claim.Services)), func(s string) bool { return !storable(s) })
 	var claimed []storage.Job
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
 		claimed = []storage.Job{}
-		services := slices.Compact(slices.Sorted(slices.Values(claim.Services)))
+		services := slices.Compact(slices.Clone(wanted))
 		turn := q.turns.of(services)
 		for len(services) > 0 && len(claimed) < claim.Max {
 			shares, err := q.shareOut(ctx, tx, claim, services, claim.Max-len(claimed), turn)

@@ -37,7 +37,7 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 				job.Status = storage.JobFailed
 			}
 			job.ResultHash = done.Hash
-			batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, done.LogPath)
+			batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, clean(done.LogPath))
 			batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
 		}
 	})
@@ -53,6 +53,8 @@ func judgeCompletion(job *storage.Job, done storage.JobCompletion) error {
 	switch {
 	case job == nil:
 		return storage.ErrNotFound
+	case !storable(done.Hash) || !storableJSON(done.Result):
+		return storage.ErrInvalidText
 	case job.Status == storage.JobWithdrawn:
 		return storage.ErrEnded
 	case finished(job.Status):
@@ -77,7 +79,7 @@ func holdsClaim(job *storage.Job, workerID, token string, unnamed bool) bool {
 	case token != "":
 		return token == job.Token
 	case workerID != "":
-		return workerID == job.WorkerID
+		return clean(workerID) == job.WorkerID // as it was stored
 	default:
 		return unnamed
 	}
@@ -144,10 +146,28 @@ ON CONFLICT DO NOTHING`
 // that all are there to be locked, and a PutJobs at the same time is either
 // before it or too late.
 func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
-	outcomes := make(storage.Outcomes, len(ids))
 	if len(ids) == 0 {
-		return outcomes, nil
+		return storage.Outcomes{}, nil
 	}
+	outcomes, err := sift(ids, refuseNewID, func(ids []string) ([]error, error) {
+		return q.withdrawJobs(ctx, ids, at)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("withdraw jobs: %w", err)
+	}
+	return outcomes, nil
+}
+
+// refuseNewID refuses the id of a row that would be made.
+func refuseNewID(id *string) (error, bool) {
+	if storable(*id) {
+		return nil, false
+	}
+	return storage.ErrInvalidText, true
+}
+
+func (q *Queue) withdrawJobs(ctx context.Context, ids []string, at time.Time) ([]error, error) {
+	outcomes := make([]error, len(ids))
 	var forestall Batch
 	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
 		forestall.Exec(forestallJobSQL, ids[i], micros(at))
@@ -172,10 +192,7 @@ func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (s
 			}
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("withdraw jobs: %w", err)
-	}
-	return outcomes, nil
+	return outcomes, err
 }
 
 // change is changeIn in a transaction of its own.

@@ -49,7 +49,9 @@ func (q *Queue) AckResults(ctx context.Context, jobIDs []string) error {
 	}
 	var batch Batch
 	for _, i := range keyOrder(len(jobIDs), func(i int) string { return jobIDs[i] }) {
-		batch.Exec(ackResultSQL, jobIDs[i])
+		if storable(jobIDs[i]) {
+			batch.Exec(ackResultSQL, jobIDs[i])
+		}
 	}
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Run(ctx, &batch) })
 	if err != nil {

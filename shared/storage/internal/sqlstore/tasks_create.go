@@ -9,7 +9,9 @@ import (
 
 // CreateTasks implements storage.Tasks.
 func (t *Tasks) CreateTasks(ctx context.Context, tasks []storage.NewTask) ([]storage.CreateOutcome, error) {
-	outcomes, err := t.creates.Do(ctx, tasks)
+	outcomes, err := sift(tasks, refuseNewTask, func(tasks []storage.NewTask) ([]storage.CreateOutcome, error) {
+		return t.creates.Do(ctx, tasks)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("create tasks: %w", err)
 	}
@@ -52,6 +54,7 @@ func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 				outcomes[i].Err = storage.ErrConflict // unless the query finds better
 			default:
 				outcomes[i].Task = task.Task
+				outcomes[i].Task.FlowName, outcomes[i].Task.CurrentNode = clean(task.Task.FlowName), clean(task.Task.CurrentNode)
 				addEvents(&rest, task.Task.ID, task.Events)
 				addRuns(&rest, task.Started)
 				addOutbox(&rest, task.Outbox)
@@ -72,9 +75,9 @@ func runnableNow(task *storage.Task) bool {
 
 func addTask(batch *Batch, created *int64, task *storage.Task) {
 	batch.ExecCount(created, insertTaskSQL,
-		task.ID, task.FlowID, task.FlowVersionID, task.FlowName, task.FlowVersion, string(task.Status),
+		task.ID, task.FlowID, task.FlowVersionID, clean(task.FlowName), task.FlowVersion, string(task.Status),
 		text(task.Params), text(task.Shared), text(task.State),
-		task.CurrentNode, text(task.Error), task.RequestID, task.RequestHash,
+		clean(task.CurrentNode), text(task.Error), task.RequestID, task.RequestHash,
 		micros(task.RunnableAt), task.Lease.Owner, micros(task.Lease.Expiry), task.Lease.Epoch,
 		task.Seq, task.InboxSeq, task.InboxDone,
 		micros(task.CreatedAt), micros(task.UpdatedAt), micros(task.FinishedAt))

@@ -67,7 +67,9 @@ func addEvents(batch *Batch, taskID string, events []storage.TaskEvent) {
 
 // AppendEvents implements storage.Tasks.
 func (t *Tasks) AppendEvents(ctx context.Context, events []storage.InboxEvent) ([]storage.AppendOutcome, error) {
-	outcomes, err := t.appends.Do(ctx, events)
+	outcomes, err := sift(events, refuseInboxEvent, func(events []storage.InboxEvent) ([]storage.AppendOutcome, error) {
+		return t.appends.Do(ctx, events)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("append events: %w", err)
 	}

@@ -38,6 +38,9 @@ func (t *Tasks) ClaimTasks(ctx context.Context, params storage.ClaimParams, limi
 
 // ClaimTask implements storage.Tasks.
 func (t *Tasks) ClaimTask(ctx context.Context, id string, params storage.ClaimParams) (storage.Task, error) {
+	if !storable(id) {
+		return storage.Task{}, fmt.Errorf("claim task %q: %w", id, storage.ErrNotFound)
+	}
 	var task storage.Task
 	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
 		var err error
@@ -98,6 +101,9 @@ func (t *Tasks) ExtendLeases(ctx context.Context, leases []storage.LeaseRef, unt
 		var updates Batch
 		for _, i := range order {
 			outcomes[i].Err = storage.ErrLeaseLost // unless the update finds its row
+			if !storable(leases[i].TaskID) {
+				continue
+			}
 			updates.Query(func(row Row) error {
 				pending, err := scanInt(row)
 				outcomes[i] = storage.ExtendOutcome{InboxPending: pending > 0}
@@ -129,6 +135,9 @@ func (t *Tasks) ReleaseLeases(ctx context.Context, leases []storage.LeaseRef, ru
 		released := make([]int64, len(leases))
 		var updates Batch
 		for _, i := range order {
+			if !storable(leases[i].TaskID) {
+				continue
+			}
 			updates.ExecCount(&released[i], releaseLeaseSQL, micros(runnableAt), leases[i].TaskID, leases[i].Epoch)
 		}
 		if err := tx.Run(ctx, &updates); err != nil {
@@ -154,8 +163,8 @@ WHERE lease_owner = $2 AND runnable_at IS NOT NULL`
 
 // ReleaseOwner implements storage.Tasks.
 func (t *Tasks) ReleaseOwner(ctx context.Context, owner string, runnableAt time.Time) (int, error) {
-	if owner == "" {
-		return 0, nil // nobody: the tasks without a lease
+	if owner == "" || !storable(owner) {
+		return 0, nil // nobody: the tasks without a lease, or none
 	}
 	var released int64
 	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {

@@ -64,7 +64,7 @@ const ackOutboxSQL = `DELETE FROM outbox WHERE id = $1`
 
 // AckOutbox implements storage.Tasks.
 func (t *Tasks) AckOutbox(ctx context.Context, ids []string) error {
-	ids = slices.Clone(ids)
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !storable(id) })
 	slices.Sort(ids)
 	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
 		var deletes Batch

@@ -65,9 +65,10 @@ ON CONFLICT (task_id, no) DO UPDATE SET id = excluded.id, node_key = excluded.no
 func addRuns(batch *Batch, runs []storage.NodeRun) {
 	for i := range runs {
 		run := &runs[i]
-		batch.Exec(insertRunSQL, run.TaskID, run.No, run.ID, run.NodeKey, run.Path, run.Visit, run.Attempt,
-			string(run.Status), run.SubStatus, run.BranchID, text(run.Input), text(run.Params),
-			text(run.Output), run.ErrorCode, run.ErrorText, run.Action, run.WorkerID, run.WorkerURL, run.LogPath,
+		batch.Exec(insertRunSQL, run.TaskID, run.No, run.ID, clean(run.NodeKey), clean(run.Path), run.Visit, run.Attempt,
+			string(run.Status), clean(run.SubStatus), clean(run.BranchID), text(run.Input), text(run.Params),
+			text(run.Output), clean(run.ErrorCode), clean(run.ErrorText), clean(run.Action),
+			clean(run.WorkerID), clean(run.WorkerURL), clean(run.LogPath),
 			micros(run.StartedAt), micros(run.FinishedAt))
 	}
 }
@@ -80,8 +81,8 @@ WHERE task_id = $1 AND no = $2`
 func addFinishes(batch *Batch, taskID string, finishes []storage.RunFinish) {
 	for i := range finishes {
 		finish := &finishes[i]
-		batch.Exec(finishRunSQL, taskID, finish.No, string(finish.Status), finish.SubStatus, text(finish.Output),
-			finish.ErrorCode, finish.ErrorText, finish.Action,
-			finish.WorkerID, finish.WorkerURL, finish.LogPath, micros(finish.FinishedAt))
+		batch.Exec(finishRunSQL, taskID, finish.No, string(finish.Status), clean(finish.SubStatus), text(finish.Output),
+			clean(finish.ErrorCode), clean(finish.ErrorText), clean(finish.Action),
+			clean(finish.WorkerID), clean(finish.WorkerURL), clean(finish.LogPath), micros(finish.FinishedAt))
 	}
 }

@@ -9,7 +9,9 @@ import (
 
 // SettleSteps implements storage.Tasks.
 func (t *Tasks) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
-	outcomes, err := t.settles.Do(ctx, steps)
+	outcomes, err := sift(steps, refuseStep, func(steps []storage.TaskStep) ([]storage.StepOutcome, error) {
+		return t.settles.Do(ctx, steps)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("settle steps: %w", err)
 	}
@@ -77,7 +79,7 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep) {
 	args := []any{
 		step.Lease.TaskID, step.Lease.Epoch,
-		text(step.Shared), text(step.State), step.CurrentNode, text(step.Error), micros(step.FinishedAt),
+		text(step.Shared), text(step.State), clean(step.CurrentNode), text(step.Error), micros(step.FinishedAt),
 		step.Seq, step.InboxDone, micros(step.At), string(step.Status),
 	}
 	update := settleKeepSQL

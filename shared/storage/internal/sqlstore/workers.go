@@ -40,7 +40,7 @@ func (w *Workers) UpsertWorkers(ctx context.Context, workers []storage.Worker) e
 		if err != nil {
 			return fmt.Errorf("upsert worker %s: %w", worker.ID, err)
 		}
-		batch.Exec(upsertWorkerSQL, worker.ID, worker.URL, services, string(worker.Type), worker.Load,
+		batch.Exec(upsertWorkerSQL, worker.ID, clean(worker.URL), services, string(worker.Type), worker.Load,
 			worker.MaxConcurrency, labels, micros(worker.RegisteredAt), micros(worker.LastHeartbeat))
 	}
 	err := w.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Run(ctx, &batch) })
@@ -62,7 +62,7 @@ func (w *Workers) RecordHeartbeats(ctx context.Context, beats []storage.Heartbea
 	outcomes, err := w.eachRow(ctx, len(beats), func(i int) string { return beats[i].ID },
 		func(batch *Batch, affected *int64, i int) {
 			beat := beats[i]
-			batch.ExecCount(affected, recordHeartbeatSQL, beat.ID, beat.Load, beat.URL, micros(beat.At))
+			batch.ExecCount(affected, recordHeartbeatSQL, beat.ID, beat.Load, clean(beat.URL), micros(beat.At))
 		})
 	if err != nil {
 		return nil, fmt.Errorf("record heartbeats: %w", err)
@@ -128,7 +128,9 @@ func (w *Workers) eachRow(ctx context.Context, n int, key func(i int) string, ad
 		var batch Batch
 		affected := make([]int64, n)
 		for _, i := range keyOrder(n, key) {
-			add(&batch, &affected[i], i)
+			if storable(key(i)) {
+				add(&batch, &affected[i], i)
+			}
 		}
 		if err := tx.Run(ctx, &batch); err != nil {
 			return err
