@@ -76,7 +76,6 @@ func TestCheck_RefusesWhatTheEngineDoesNotExecute(t *testing.T) {
 	_, report := flow.Check(flow.Source{Text: read(t, "every_field.json")}, flow.DefaultOptions())
 	require.Equal(t, []string{
 		"unsupported_kind nodes.approve.kind",
-		"unsupported_kind nodes.delay.kind",
 		"unsupported_kind nodes.each.kind",
 		"unsupported_kind nodes.event.kind",
 		"unsupported_kind nodes.named.kind",
@@ -85,7 +84,6 @@ func TestCheck_RefusesWhatTheEngineDoesNotExecute(t *testing.T) {
 		"unsupported_kind nodes.par3.kind",
 		"unsupported_kind nodes.script.exec_type",
 		"unsupported_kind nodes.sub.kind",
-		"unsupported_kind nodes.until.kind",
 	}, lines(report.Errors))
 }
 

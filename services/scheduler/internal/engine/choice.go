@@ -21,11 +21,7 @@ func (s *step) choose(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome 
 			Message: "no case holds, and there is neither a default action nor a default edge",
 		}
 	}
-	finish := storage.RunFinish{Status: storage.RunOK, Output: frame.Input, Action: done.action}
-	if f := done.failure; f != nil {
-		finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, f.Code, f.Message
-	}
-	s.finishRun(frame, finish)
+	s.finishRun(frame, finishOf(done, frame.Input))
 	return done
 }
 

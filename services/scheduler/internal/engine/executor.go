@@ -110,7 +110,7 @@ func (s *step) abort(frame *NodeFrame) {
 func (s *step) runFinished(result *RunResult) {
 	sc := s.root()
 	frame := sc.frame.Node
-	if frame == nil || frame.RunID != result.RunID || frame.Phase == PhaseBackoff || frame.Phase == PhaseNext {
+	if frame == nil || frame.RunID != result.RunID || !frame.Phase.executing() {
 		return
 	}
 	node := sc.plan.Node(frame.Key)
@@ -137,17 +137,20 @@ func (s *step) succeed(sc scope, node *flow.PlanNode, frame *NodeFrame, result *
 		output = []byte("null")
 	}
 	reads := sc.reads(frame)
-	finish := storage.RunFinish{
-		Status: storage.RunOK, Output: output,
-		WorkerID: result.WorkerID, WorkerURL: result.WorkerURL, LogPath: result.LogPath,
-	}
 	done := s.finish(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
-	finish.Action = done.action
+	finish := finishOf(done, output)
+	finish.WorkerID, finish.WorkerURL, finish.LogPath = result.WorkerID, result.WorkerURL, result.LogPath
+	s.finishRun(frame, finish)
+	return done
+}
+
+// finishOf is the end of a run that had the output.
+func finishOf(done *outcome, output json.RawMessage) storage.RunFinish {
+	finish := storage.RunFinish{Status: storage.RunOK, Output: output, Action: done.action}
 	if f := done.failure; f != nil {
 		finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, f.Code, f.Message
 	}
-	s.finishRun(frame, finish)
-	return done
+	return finish
 }
 
 // finish gives a node that succeeded its action and writes the shared state,
@@ -224,6 +227,10 @@ func (s *step) due(sc scope, frame *NodeFrame) {
 		}})
 	case PhaseNext:
 		s.advance(sc, frame.Key)
+	case PhaseWaiting:
+		if done := s.fire(sc, node, frame); done != nil {
+			s.resume(sc, *done)
+		}
 	case PhaseRunning:
 		// Whoever carries the execution out keeps its time.
 	}

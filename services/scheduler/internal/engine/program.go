@@ -102,7 +102,7 @@ func (s *State) waitsFor() storage.TaskStatus {
 	switch s.Flow.Node.Phase {
 	case PhaseQueued:
 		return storage.TaskWaitingQueue
-	case PhaseBackoff:
+	case PhaseBackoff, PhaseWaiting:
 		return storage.TaskWaiting
 	case PhaseRunning, PhaseNext:
 	}

@@ -33,7 +33,12 @@ func drawDefinition(t *rapid.T) string {
 		edge := func(action string) {
 			edges = append(edges, map[string]any{"from": key, "action": action, "to": target(key + action)})
 		}
-		if rapid.IntRange(0, 3).Draw(t, key) == 0 {
+		switch rapid.IntRange(0, 5).Draw(t, key) {
+		case 0:
+			nodes[key] = map[string]any{"kind": "timer", "delay_ms": rapid.SampledFrom([]int{0, 1000, 30000}).Draw(t, key+"delay")}
+			edge("default")
+			continue
+		case 1:
 			nodes[key] = map[string]any{"kind": "choice", "choice_cases": []any{
 				map[string]any{"action": "x", "expr": map[string]any{"eq": []any{"$shared.r.go", "x"}}},
 			}, "default_action": "default"}

@@ -55,11 +55,15 @@ const (
 	PhaseRunning Phase = "running" // for the execution that a scheduler carries out
 	PhaseQueued  Phase = "queued"  // for a pull worker
 	PhaseBackoff Phase = "backoff" // for the time of the next attempt
+	PhaseWaiting Phase = "waiting" // for the time it is due
 	PhaseNext    Phase = "next"    // for nothing: the next step visits it
 )
 
 // Phases lists every phase.
-var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff, PhaseNext}
+var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff, PhaseWaiting, PhaseNext}
+
+// executing reports whether an execution is out whose result is awaited.
+func (p Phase) executing() bool { return p == PhaseRunning || p == PhaseQueued }
 
 // Micros is a time in microseconds since 1970, UTC; 0 is none.
 type Micros int64

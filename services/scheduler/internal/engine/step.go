@@ -104,8 +104,13 @@ func (s *step) visit(sc scope, key string) *outcome {
 	reads.Params = frame.Params
 	frame.Input = node.Prep.Input(reads)
 
-	if node.Kind == flow.KindChoice {
+	switch node.Kind {
+	case flow.KindChoice:
 		return s.choose(sc, node, frame)
+	case flow.KindTimer:
+		return s.startTimer(sc, node, frame)
+	case flow.KindExecutor, flow.KindParallel, flow.KindForeach, flow.KindSubflow, flow.KindWaitEvent, flow.KindApproval:
+		// Of these only executors are published, see flow.EngineCapabilities.
 	}
 	return s.attempt(sc, node, frame)
 }
@@ -173,9 +178,12 @@ func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, 
 // status given.
 func (s *step) end(status storage.TaskStatus, open storage.RunStatus, failure *Failure) {
 	if node := s.state.Flow.Node; node != nil {
-		if node.Phase == PhaseRunning || node.Phase == PhaseQueued {
+		switch {
+		case node.Phase.executing():
 			s.finishRun(node, storage.RunFinish{Status: open})
 			s.abort(node)
+		case node.Phase == PhaseWaiting:
+			s.finishRun(node, storage.RunFinish{Status: open})
 		}
 		s.state.Flow.Node = nil
 	}

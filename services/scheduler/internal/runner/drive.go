@@ -356,7 +356,7 @@ func (d *drive) giveUp(cause error) {
 		d.log.Warn("lease_lost", zap.Int64("epoch", d.lease.Epoch))
 		return
 	case errors.Is(cause, errCutOff):
-	case errs.CodeOf(cause) == errs.Unavailable:
+	case errs.CodeOf(cause) == errs.Unavailable || errs.CodeOf(cause) == errs.DeadlineExceeded:
 		d.log.Warn("task_put_off", zap.Error(cause))
 		again = again.Add(retryTaskAfter)
 	default:

@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// startTimer waits for the node's time. One that is past already ends the visit
+// at once.
+func (s *step) startTimer(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+	frame.Attempt = 1
+	due, err := s.timerDue(sc, node, frame)
+	if err != nil {
+		return s.refuse(sc, node, frame, CodeBadSetting, err.Error())
+	}
+	s.startRun(sc, frame, storage.RunRunning)
+	if !due.After(s.at) {
+		return s.fire(sc, node, frame)
+	}
+	frame.Phase, frame.Due = PhaseWaiting, micros(due)
+	return nil
+}
+
+func (s *step) timerDue(sc scope, node *flow.PlanNode, frame *NodeFrame) (time.Time, error) {
+	reads := sc.reads(frame)
+	if node.Timer.Until.IsSet() {
+		return node.Timer.Until.Resolve(reads)
+	}
+	delay, err := node.Timer.Delay.Resolve(reads)
+	return s.at.Add(delay), err
+}
+
+// fire ends a timer's visit. Its result is null.
+func (s *step) fire(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+	reads := sc.reads(frame)
+	output := []byte("null")
+	done := s.finish(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
+	s.finishRun(frame, finishOf(done, output))
+	return done
+}
