@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,9 +41,8 @@ func connected(t *testing.T, source string) *pgx.Conn {
 	return conn
 }
 
-// While somebody holds a task's row locked, that task waits and no other does,
-// though their steps share transactions.
-func TestTasks_ALockedRowHoldsUpItsOwnTaskOnly(t *testing.T) {
+// Steps and creations share transactions; trouble must not be shared.
+func TestTasks_TroubleStaysWithItsOwnTask(t *testing.T) {
 	t.Parallel()
 	source := emptied(t, migrations.Scheduler)
 	quick, err := url.Parse(source)
@@ -54,41 +54,61 @@ func TestTasks_ALockedRowHoldsUpItsOwnTaskOnly(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, tasks.Close()) })
 
-	const count = 40
+	const count, odd = 40, 7
 	now := storage.Now()
 	created := make([]storage.NewTask, count)
-	steps := make([]storage.TaskStep, count)
-	for n := range count {
-		id := fmt.Sprintf("task-%02d", n)
+	for n := range created {
 		created[n] = storage.NewTask{Task: storage.Task{
-			ID: id, Status: storage.TaskRunning, Params: json.RawMessage(`{}`), Shared: json.RawMessage(`{}`),
+			ID: fmt.Sprintf("task-%02d", n), Status: storage.TaskRunning, Params: json.RawMessage(`{}`), Shared: json.RawMessage(`{}`),
 			Lease: storage.Lease{Owner: "alpha", Expiry: now.Add(time.Hour), Epoch: 1}, RunnableAt: now.Add(time.Hour),
 			CreatedAt: now, UpdatedAt: now,
 		}}
-		steps[n] = storage.TaskStep{
-			Lease: storage.LeaseRef{TaskID: id, Epoch: 1}, At: now, Status: storage.TaskCompleted, FinishedAt: now,
-		}
 	}
-	_, err = tasks.CreateTasks(t.Context(), created)
+
+	// More than an index of Postgres takes, and too mixed to be packed.
+	var long strings.Builder
+	for n := range 4000 {
+		fmt.Fprintf(&long, "%x", n*n*7919)
+	}
+	var creations sync.WaitGroup
+	for n, task := range created {
+		if n == odd {
+			refused := task
+			refused.Task.RequestID = long.String()
+			creations.Go(func() {
+				_, err := tasks.CreateTasks(t.Context(), []storage.NewTask{refused})
+				assert.ErrorIs(t, err, storage.ErrInvalidData)
+			})
+			continue
+		}
+		creations.Go(func() {
+			outcomes, err := tasks.CreateTasks(t.Context(), []storage.NewTask{task})
+			assert.NoError(t, err)
+			assert.Equal(t, []storage.CreateOutcome{{Task: task.Task}}, outcomes)
+		})
+	}
+	creations.Wait()
+	_, err = tasks.CreateTasks(t.Context(), created[odd:odd+1])
 	require.NoError(t, err)
 
 	holder, err := connected(t, source).Begin(t.Context())
 	require.NoError(t, err)
-	_, err = holder.Exec(t.Context(), `SELECT 1 FROM scheduler.tasks WHERE id = 'task-07' FOR UPDATE`)
+	_, err = holder.Exec(t.Context(), `SELECT 1 FROM scheduler.tasks WHERE id = $1 FOR UPDATE`, created[odd].Task.ID)
 	require.NoError(t, err)
-
-	settle := func(step storage.TaskStep) {
-		outcomes, err := tasks.SettleSteps(t.Context(), []storage.TaskStep{step})
-		assert.NoError(t, err)
-		assert.Equal(t, []storage.StepOutcome{{}}, outcomes)
-	}
 	var locked, others sync.WaitGroup
-	for n, step := range steps {
-		if n == 7 {
-			locked.Go(func() { settle(step) })
-		} else {
-			others.Go(func() { settle(step) })
+	for n, task := range created {
+		steps := []storage.TaskStep{{
+			Lease: storage.LeaseRef{TaskID: task.Task.ID, Epoch: 1}, At: now, Status: storage.TaskCompleted, FinishedAt: now,
+		}}
+		group := &others
+		if n == odd {
+			group = &locked
 		}
+		group.Go(func() {
+			outcomes, err := tasks.SettleSteps(t.Context(), steps)
+			assert.NoError(t, err)
+			assert.Equal(t, []storage.StepOutcome{{}}, outcomes)
+		})
 	}
 	others.Wait()
 	require.NoError(t, holder.Rollback(t.Context()), "it is still held when the others are done")
