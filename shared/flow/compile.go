@@ -33,6 +33,7 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 	plan := &Plan{
 		start:    def.Start,
 		nodes:    make(map[string]*PlanNode, len(def.Nodes)),
+		waits:    make(map[string]bool),
 		timeout:  c.millis(def.TimeoutMS, expr.JoinPath(path, "timeout_ms")),
 		maxSteps: c.count(def.MaxSteps, expr.JoinPath(path, "max_steps")),
 	}
@@ -55,7 +56,14 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 		}
 		c.name(key, at)
 		node := def.Nodes[key]
-		plan.nodes[key] = c.node(key, &node, at)
+		compiled := c.node(key, &node, at)
+		plan.nodes[key] = compiled
+		if compiled.Wait != nil {
+			plan.waits[compiled.Wait.Signal] = true
+		}
+		if compiled.Subflow != nil && compiled.Subflow.Plan != nil {
+			maps.Copy(plan.waits, compiled.Subflow.Plan.waits)
+		}
 	}
 	plan.exits = c.edges(def, expr.JoinPath(path, "edges"))
 	return plan

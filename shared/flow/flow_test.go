@@ -77,7 +77,6 @@ func TestCheck_RefusesWhatTheEngineDoesNotExecute(t *testing.T) {
 	require.Equal(t, []string{
 		"unsupported_kind nodes.approve.kind",
 		"unsupported_kind nodes.each.kind",
-		"unsupported_kind nodes.event.kind",
 		"unsupported_kind nodes.named.kind",
 		"unsupported_kind nodes.par.kind",
 		"unsupported_kind nodes.par2.kind",

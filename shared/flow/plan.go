@@ -14,6 +14,7 @@ type Plan struct {
 	start    string
 	nodes    map[string]*PlanNode
 	exits    map[string]exits
+	waits    map[string]bool // keys of the signals that nodes wait for
 	timeout  time.Duration
 	maxSteps int
 }
@@ -110,6 +111,10 @@ func (p *Plan) Timeout() time.Duration { return p.timeout }
 
 // MaxSteps bounds the steps of the task; 0 when the definition sets none.
 func (p *Plan) MaxSteps() int { return p.maxSteps }
+
+// WaitsFor reports whether a node of the flow, or of a subflow embedded in it,
+// waits for the signal.
+func (p *Plan) WaitsFor(signal string) bool { return p.waits[signal] }
 
 // Exit is where an edge leads.
 type Exit string

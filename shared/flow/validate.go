@@ -35,7 +35,7 @@ func AllCapabilities() Capabilities { return Capabilities{Kinds: Kinds, ExecType
 // publishes nothing beyond it.
 func EngineCapabilities() Capabilities {
 	return Capabilities{
-		Kinds:     []Kind{KindExecutor, KindChoice, KindTimer},
+		Kinds:     []Kind{KindExecutor, KindChoice, KindTimer, KindWaitEvent},
 		ExecTypes: []ExecType{ExecHTTP, ExecQueue, ExecLocalFunc},
 	}
 }

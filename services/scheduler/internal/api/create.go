@@ -67,7 +67,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 		return errs.New(errs.RequestIDReused, "the request id %q made the task %s from another request", req.RequestID, outcome.Task.ID)
 	}
 	if outcome.Err != nil {
-		return outcome.Err
+		return wireError(outcome.Err, outcome.Task.ID)
 	}
 	return httpx.WriteJSON(w, http.StatusOK, schedulerapi.Created{ID: outcome.Task.ID})
 }

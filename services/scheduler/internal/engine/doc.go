@@ -27,5 +27,7 @@
 //   - Every started run is finished exactly once: by its result, a time-out, a
 //     cancel, or the end of the task.
 //   - A state that is not terminal either executes something, or waits for a
-//     pull worker, or has a due time.
+//     pull worker or a signal, or has a due time.
+//   - A signal lets at most one visit of a wait pass, and none that came in time
+//     is passed over.
 package engine

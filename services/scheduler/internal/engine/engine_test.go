@@ -541,3 +541,122 @@ func TestTimer_IsCanceledWithItsTask(t *testing.T) {
 	require.Equal(t, storage.RunCanceled, p.runs[0].Status)
 	require.Empty(t, p.aborted, "nobody executes it")
 }
+
+func (p *player) signal(key, value string) {
+	p.t.Helper()
+	p.apply(Event{Kind: storage.EventSignal, Signal: &Signal{Key: key, Value: json.RawMessage(value)}})
+}
+
+// waiting is a loop: wait for go, then execute, and again until the answer says
+// stop.
+const waiting = `{"start":"w","nodes":{
+	"w":{"kind":"wait_event","signal_key":"go","post":{"output_key":"got","action_key":"signal.way"}%MORE%},
+	"a":{"kind":"executor","service":"s","post":{"action_key":"then"}},
+	"late":{"kind":"executor","service":"late"},
+	"left":{"kind":"executor","service":"left"}},
+	"edges":[{"from":"w","action":"left","to":"left"},{"from":"w","to":"a"},{"from":"a","action":"again","to":"w"},{"from":"a","to":""}%EDGE%]}`
+
+func TestWait_PassesBySignalOncePerVisit(t *testing.T) {
+	t.Parallel()
+	p := play(t, replace(waiting, "%MORE%", "", "%EDGE%", ""), `{}`)
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	require.True(t, p.state.NextDue().IsZero(), "without a time-out it waits as long as it takes")
+	p.signal("other", `1`)
+	require.Equal(t, "w", p.state.CurrentNode())
+
+	p.signal("go", `false`)
+	require.JSONEq(t, `{"other":1,"go":false,"got":false}`, string(p.state.Shared), "any value passes")
+	p.answer(p.take(), `{"then":"again"}`)
+	require.Equal(t, storage.TaskWaiting, p.state.Status, "the next visit waits for a new signal")
+	require.Equal(t, 2, p.runs[2].Visit)
+
+	p.signal("go", `{"way":"left"}`)
+	require.Equal(t, "left", p.take().Path, "the action is looked up in the signal")
+	require.Equal(t, "left", p.runs[2].Action)
+}
+
+func TestWait_PassesBySignalsThatCameBefore(t *testing.T) {
+	t.Parallel()
+	p := load(t, replace(waiting, "%MORE%", "", "%EDGE%", ""), `{}`)
+	p.signal("go", `1`)
+	p.signal("go", `2`)
+	p.apply(Event{Kind: storage.EventStarted})
+	require.Contains(t, string(p.state.Shared), `"got":1`, "the oldest first")
+	p.answer(p.take(), `{"then":"again"}`)
+	require.Contains(t, string(p.state.Shared), `"got":2`)
+	p.answer(p.take(), `{"then":"again"}`)
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	require.Nil(t, p.state.Signals.Kept)
+}
+
+func TestWait_PassesByAValueThatIsThere(t *testing.T) {
+	t.Parallel()
+	const flowOf = `{"start":"a","nodes":{"a":{"kind":"executor","service":"s","post":{"output_key":"flag"}},"w":{"kind":"wait_event","signal_key":"$shared.flag"}},
+		"edges":[{"from":"a","to":"w"},{"from":"w","to":"a"}]}`
+	for value, passes := range map[string]bool{`true`: true, `"x"`: true, `0`: true, `{}`: true, `false`: false, `null`: false, `""`: false} {
+		p := play(t, flowOf, `{}`)
+		p.answer(p.take(), value)
+		require.Equal(t, passes, p.state.Status == storage.TaskRunning, value)
+		if passes {
+			p.answer(p.take(), value)
+			require.Equal(t, storage.TaskWaiting, p.state.Status, "the same value lets one visit pass")
+		}
+	}
+}
+
+func TestWait_TimesOut(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, more, edge, path string
+	}{
+		{name: "along the timeout edge", edge: `,{"from":"w","action":"timeout","to":"late"}`, path: "late"},
+		{name: "along the action of its own", more: `,"post":{"action_static":"left"}`, path: "left"},
+		{name: "and fails"},
+		{name: "and goes on with null", more: `,"failure_strategy":"continue"`, path: "a"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			definition := replace(waiting, "%MORE%", `,"timeout_ms":1000`+c.more, "%EDGE%", c.edge)
+			if strings.Contains(c.more, "post") {
+				definition = replace(definition, `,"post":{"output_key":"got","action_key":"signal.way"}`, "")
+			}
+			p := play(t, definition, `{}`)
+			p.wait(999 * time.Millisecond)
+			require.Equal(t, storage.TaskWaiting, p.state.Status)
+			p.wait(time.Millisecond)
+			if c.path == "" {
+				require.Equal(t, storage.TaskFailed, p.state.Status)
+				require.Equal(t, CodeTimeout, p.state.Failure.Code)
+				require.Equal(t, storage.RunTimeout, p.runs[0].Status)
+				return
+			}
+			require.Equal(t, c.path, p.take().Path)
+		})
+	}
+}
+
+func TestWait_StartsAgainUnderRetry(t *testing.T) {
+	t.Parallel()
+	p := play(t, replace(waiting, "%MORE%", `,"timeout_ms":1000,"failure_strategy":"retry","max_retries":1`, "%EDGE%", ""), `{}`)
+	p.wait(time.Second)
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	require.Equal(t, []storage.RunStatus{storage.RunTimeout, storage.RunRunning}, []storage.RunStatus{p.runs[0].Status, p.runs[1].Status})
+	require.Equal(t, 2, p.runs[1].Attempt)
+	p.wait(time.Second)
+	require.Equal(t, storage.TaskFailed, p.state.Status)
+	require.Equal(t, 2, p.state.Failure.Attempts)
+}
+
+func TestWait_SurvivesStorage(t *testing.T) {
+	t.Parallel()
+	p := play(t, replace(waiting, "%MORE%", "", "%EDGE%", ""), `{}`)
+	p.signal("go", `1`)
+	p.signal("go", `2`)
+	text, err := p.state.JSON()
+	require.NoError(t, err)
+	back, err := Load(storage.Task{ID: "task-1", Status: p.state.Status, Shared: p.state.Shared, State: text})
+	require.NoError(t, err)
+	require.NoError(t, back.Attach(p.runs))
+	require.Equal(t, p.state, back)
+}

@@ -228,7 +228,11 @@ func (s *step) due(sc scope, frame *NodeFrame) {
 	case PhaseNext:
 		s.advance(sc, frame.Key)
 	case PhaseWaiting:
-		if done := s.fire(sc, node, frame); done != nil {
+		end := s.fire
+		if node.Wait != nil {
+			end = s.waitTimedOut
+		}
+		if done := end(sc, node, frame); done != nil {
 			s.resume(sc, *done)
 		}
 	case PhaseRunning:

@@ -38,6 +38,18 @@ func drawDefinition(t *rapid.T) string {
 			nodes[key] = map[string]any{"kind": "timer", "delay_ms": rapid.SampledFrom([]int{0, 1000, 30000}).Draw(t, key+"delay")}
 			edge("default")
 			continue
+		case 2:
+			nodes[key] = map[string]any{
+				"kind": "wait_event", "signal_key": rapid.SampledFrom([]string{"w0", "w1"}).Draw(t, key+"signal"),
+				"timeout_ms":       rapid.SampledFrom([]int{0, 2000}).Draw(t, key+"patience"),
+				"failure_strategy": rapid.SampledFrom([]string{"", "retry", "continue"}).Draw(t, key+"strategy"),
+				"max_retries":      1,
+			}
+			edge("default")
+			if rapid.Bool().Draw(t, key+"late") {
+				edge("timeout")
+			}
+			continue
 		case 1:
 			nodes[key] = map[string]any{"kind": "choice", "choice_cases": []any{
 				map[string]any{"action": "x", "expr": map[string]any{"eq": []any{"$shared.r.go", "x"}}},
@@ -121,7 +133,7 @@ func TestStep_HoldsItsInvariantsUnderAnyEvents(t *testing.T) {
 
 		apply(Event{Kind: storage.EventStarted})
 		for range rapid.IntRange(0, 40).Draw(rt, "events") {
-			switch rapid.SampledFrom([]string{"answer", "answer", "fail", "timer", "signal", "cancel", "start"}).Draw(rt, "kind") {
+			switch rapid.SampledFrom([]string{"answer", "answer", "fail", "timer", "signal", "wake", "cancel", "start"}).Draw(rt, "kind") {
 			case "answer", "fail":
 				if len(executions) == 0 {
 					continue
@@ -139,6 +151,11 @@ func TestStep_HoldsItsInvariantsUnderAnyEvents(t *testing.T) {
 			case "timer":
 				now = now.Add(time.Duration(rapid.IntRange(0, 6000).Draw(rt, "ms")) * time.Millisecond)
 				apply(Event{Kind: storage.EventTimerFired})
+			case "wake":
+				apply(Event{Kind: storage.EventSignal, Signal: &Signal{
+					Key:   rapid.SampledFrom([]string{"w0", "w1"}).Draw(rt, "wake"),
+					Value: json.RawMessage(rapid.SampledFrom([]string{`true`, `false`, `null`, `{"a":1}`}).Draw(rt, "value")),
+				}})
 			case "signal":
 				key := fmt.Sprintf("k%d", len(signals))
 				ended := state.Status.Terminal()
@@ -196,7 +213,8 @@ func checkState(t *rapid.T, program *Program, state State, finished map[int]int)
 	case storage.TaskRunning:
 		require.Len(t, program.Resume(state), 1)
 	case storage.TaskWaiting:
-		require.False(t, state.NextDue().IsZero(), "waiting for a time")
+		waits := program.Plan.Node(state.Flow.Node.Key).Kind == flow.KindWaitEvent
+		require.True(t, waits || !state.NextDue().IsZero(), "waiting for a signal or a time")
 	case storage.TaskWaitingQueue:
 		require.Equal(t, PhaseQueued, state.Flow.Node.Phase)
 	case storage.TaskPending, storage.TaskCompleted, storage.TaskFailed, storage.TaskCanceling, storage.TaskCanceled:

@@ -26,6 +26,7 @@ type State struct {
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with
 	Deadline Micros    `json:"deadline,omitempty"` // of the whole task; 0: none
 	Flow     FlowFrame `json:"flow"`
+	Signals  Signals   `json:"signals,omitzero"`
 }
 
 // FlowFrame is a flow being executed.
@@ -55,7 +56,7 @@ const (
 	PhaseRunning Phase = "running" // for the execution that a scheduler carries out
 	PhaseQueued  Phase = "queued"  // for a pull worker
 	PhaseBackoff Phase = "backoff" // for the time of the next attempt
-	PhaseWaiting Phase = "waiting" // for the time it is due
+	PhaseWaiting Phase = "waiting" // for the time it is due, or for a signal
 	PhaseNext    Phase = "next"    // for nothing: the next step visits it
 )
 

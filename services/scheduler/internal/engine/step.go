@@ -109,7 +109,9 @@ func (s *step) visit(sc scope, key string) *outcome {
 		return s.choose(sc, node, frame)
 	case flow.KindTimer:
 		return s.startTimer(sc, node, frame)
-	case flow.KindExecutor, flow.KindParallel, flow.KindForeach, flow.KindSubflow, flow.KindWaitEvent, flow.KindApproval:
+	case flow.KindWaitEvent:
+		return s.startWait(sc, node, frame)
+	case flow.KindExecutor, flow.KindParallel, flow.KindForeach, flow.KindSubflow, flow.KindApproval:
 		// Of these only executors are published, see flow.EngineCapabilities.
 	}
 	return s.attempt(sc, node, frame)
@@ -161,15 +163,6 @@ func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
 		return "", false
 	}
 	return key, true
-}
-
-func (s *step) signal(signal *Signal) {
-	shared := set(s.state.Shared, signal.Key, signal.Value)
-	if limit := s.program.Limits.MaxValue; len(shared) > limit {
-		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q the shared state would have %d bytes, the most is %d", signal.Key, len(shared), limit)})
-		return
-	}
-	s.state.Shared = shared
 }
 
 func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, &f) }

@@ -210,8 +210,11 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 			return nil, err
 		}
 		outcome, err := d.settle(ctx, s.record)
+		if err == nil && errors.Is(outcome.Err, storage.ErrInvalidText) {
+			err = outcome.Err
+		}
 		switch {
-		case errors.Is(err, storage.ErrInvalidData):
+		case errors.Is(err, storage.ErrInvalidData), errors.Is(err, storage.ErrInvalidText):
 			if inputs, err = storable(inputs, err); err != nil {
 				return nil, err
 			}

@@ -120,11 +120,13 @@ func (p picky) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]sto
 
 func TestResult_ThatCannotBeStoredFailsItsRun(t *testing.T) {
 	t.Parallel()
-	f := setup(t, picky{openStore(t)}, func(_ context.Context, _ string, x engine.Execution) (engine.RunResult, error) {
-		return engine.RunResult{RunID: x.RunID, Result: json.RawMessage(`"poison"`)}, nil
-	}).run()
-	task := f.untilStatus(f.create("one"), storage.TaskFailed)
-	require.Contains(t, string(task.Error), CodeNotStorable)
+	for _, result := range []string{`"poison"`, "\"\xff\""} {
+		f := setup(t, picky{openStore(t)}, func(_ context.Context, _ string, x engine.Execution) (engine.RunResult, error) {
+			return engine.RunResult{RunID: x.RunID, Result: json.RawMessage(result)}, nil
+		}).run()
+		task := f.untilStatus(f.create("one"), storage.TaskFailed)
+		require.Contains(t, string(task.Error), CodeNotStorable)
+	}
 }
 
 func TestPanic_PutsOneTaskOffAndLeavesTheOthers(t *testing.T) {

@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// Signals are what a task's waits have to do with the signals it was sent. A
+// signal lets one visit pass: it is kept here until that visit comes, and the
+// value that it leaves in the shared state lets no further visit pass.
+type Signals struct {
+	// Kept are the values that no wait has taken yet, oldest first, by key.
+	// Only keys that the plan waits for are kept.
+	Kept map[string][]json.RawMessage `json:"kept,omitempty"`
+	// Spent are digests of the values that a wait has passed by, by key.
+	Spent map[string]string `json:"spent,omitempty"`
+}
+
+func (s *Signals) keep(key string, value json.RawMessage) {
+	s.Kept = maps.Clone(s.Kept)
+	if s.Kept == nil {
+		s.Kept = map[string][]json.RawMessage{}
+	}
+	values := s.Kept[key]
+	s.Kept[key] = append(values[:len(values):len(values)], value)
+}
+
+// take removes the oldest value kept for the key.
+func (s *Signals) take(key string) (json.RawMessage, bool) {
+	values := s.Kept[key]
+	if len(values) == 0 {
+		return nil, false
+	}
+	s.Kept = maps.Clone(s.Kept)
+	s.Kept[key] = values[1:]
+	if len(values) == 1 {
+		delete(s.Kept, key)
+	}
+	if len(s.Kept) == 0 {
+		s.Kept = nil // as it is read back
+	}
+	return values[0], true
+}
+
+func (s *Signals) spend(key string, value json.RawMessage) {
+	s.Spent = maps.Clone(s.Spent)
+	if s.Spent == nil {
+		s.Spent = map[string]string{}
+	}
+	s.Spent[key] = digest(value)
+}
+
+// digest tells values apart without keeping them twice.
+func digest(value json.RawMessage) string {
+	sum := sha256.Sum256(rawjson.Trim(value))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// startWait passes by a signal that came before, or by a value that is there
+// already; otherwise it waits.
+func (s *step) startWait(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+	frame.Attempt++
+	timeout, err := node.Timeout.Resolve(sc.reads(frame))
+	if err != nil {
+		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
+	}
+	s.startRun(sc, frame, storage.RunRunning)
+	if value, ok := s.state.Signals.take(node.Wait.Signal); ok {
+		return s.pass(sc, node, frame, value)
+	}
+	if value := node.Wait.Value.Resolve(sc.reads(frame)); lets(value) && s.state.Signals.Spent[node.Wait.Signal] != digest(value) {
+		return s.pass(sc, node, frame, value)
+	}
+	frame.Phase, frame.Due = PhaseWaiting, 0
+	if timeout > 0 {
+		frame.Due = micros(s.at.Add(timeout))
+	}
+	return nil
+}
+
+// lets reports whether a value in the shared state lets a wait pass.
+func lets(value json.RawMessage) bool {
+	switch rawjson.TypeOf(value) {
+	case rawjson.Missing, rawjson.Null:
+		return false
+	case rawjson.Bool:
+		return string(rawjson.Trim(value)) == "true"
+	case rawjson.String:
+		return rawjson.Text(value) != ""
+	case rawjson.Number, rawjson.Array, rawjson.Object:
+	}
+	return true
+}
+
+// pass ends the visit with the value that it waited for.
+func (s *step) pass(sc scope, node *flow.PlanNode, frame *NodeFrame, value json.RawMessage) *outcome {
+	reads := sc.reads(frame)
+	s.state.Signals.spend(node.Wait.Signal, node.Wait.Value.Resolve(reads))
+	subject := rawjson.Set(nil, "signal", value)
+	return s.endWait(sc, node, frame, waitEnd{
+		action: node.Post.Action(reads, subject), shared: node.Post.Write(reads, value), output: value,
+	})
+}
+
+// waitEnd is how a wait ends that does not fail.
+type waitEnd struct {
+	action string
+	shared json.RawMessage
+	output json.RawMessage
+}
+
+func (s *step) endWait(sc scope, node *flow.PlanNode, frame *NodeFrame, end waitEnd) *outcome {
+	done := s.finish(sc, node, frame, end.action, end.shared)
+	s.finishRun(frame, finishOf(done, end.output))
+	return done
+}
+
+// waitTimedOut is what becomes of a wait whose time is up: failure_strategy
+// first (retry begins again, continue goes on with null), then the timeout
+// edge, then an action_static of the node's own, else it is a failure.
+func (s *step) waitTimedOut(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+	failure := &Failure{
+		Node: sc.pathOf(node.Key), Code: CodeTimeout, Attempts: frame.Attempt,
+		Message: fmt.Sprintf("no signal %q came in time", node.Wait.Signal),
+	}
+	_, caught := sc.plan.TimeoutEdge(node.Key)
+	goesOn := node.Wait.Strategy == flow.Continue || node.Wait.Strategy == flow.IgnoreErrors
+	switch {
+	case node.Wait.Strategy == flow.RetryFailed && frame.Attempt <= node.Retry.Max:
+		s.finishRun(frame, storage.RunFinish{Status: storage.RunTimeout, ErrorCode: failure.Code, ErrorText: failure.Message})
+		return s.startWait(sc, node, frame)
+	case goesOn, !caught && node.Post.ActionStatic != "":
+		reads, null := sc.reads(frame), json.RawMessage("null")
+		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: node.Post.Write(reads, null), output: null})
+	}
+	s.finishRun(frame, storage.RunFinish{Status: storage.RunTimeout, ErrorCode: failure.Code, ErrorText: failure.Message})
+	return &outcome{node: node, failure: failure}
+}
+
+// signal writes the value to the shared state, and lets the wait for it pass or
+// keeps it for one that may come.
+func (s *step) signal(signal *Signal) {
+	shared := rawjson.Set(s.state.Shared, signal.Key, signal.Value)
+	if limit := s.program.Limits.MaxValue; len(shared) > limit {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q the shared state would have %d bytes, the most is %d", signal.Key, len(shared), limit)})
+		return
+	}
+	s.state.Shared = shared
+	sc := s.root()
+	if !sc.plan.WaitsFor(signal.Key) {
+		return
+	}
+	if frame := sc.frame.Node; frame != nil && frame.Phase == PhaseWaiting {
+		if node := sc.plan.Node(frame.Key); node.Wait != nil && node.Wait.Signal == signal.Key {
+			if done := s.pass(sc, node, frame, signal.Value); done != nil {
+				s.resume(sc, *done)
+			}
+			return
+		}
+	}
+	if kept := s.state.Signals.Kept[signal.Key]; len(kept) >= maxKept {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("%d signals %q came that no wait has taken", len(kept), signal.Key)})
+		return
+	}
+	s.state.Signals.keep(signal.Key, signal.Value)
+}
+
+// maxKept bounds the signals of one key that wait for their visit.
+const maxKept = 1000
