@@ -63,15 +63,15 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 		want.Order = workers.LeastLoaded
 	}
 	last := failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service)
+	cancel := context.CancelFunc(func() {})
+	defer func() { cancel() }()
 	for n := 0; x.Exec.Routing.MaxAttempts == 0 || n < x.Exec.Routing.MaxAttempts; n++ {
 		worker, err := p.pool.Pick(ctx, want)
 		if err != nil {
 			break
 		}
 		if n == 0 && x.Timeout > 0 {
-			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, x.Timeout)
-			defer cancel()
 		}
 		if n > 0 && !pause.For(ctx, x.Exec.Routing.Delay) {
 			worker.Done()
