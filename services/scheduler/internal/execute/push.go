@@ -53,43 +53,53 @@ func newPush(pool Pool) *push {
 	}}
 }
 
-// do tries workers in order until one gives the attempt its end. The attempt's
-// time runs from the moment at which a first worker is at hand: to wait for a
-// free place in one is no work.
+// do carries out one attempt. Its time runs from the moment at which a first
+// worker is at hand: to wait for a free place in one is no work.
 func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine.RunResult {
-	body := payload(x)
 	want := workers.Want{Service: x.Exec.Service, Order: workers.RoundRobin, Tried: map[string]bool{}, Patience: x.Timeout}
 	if x.Exec.Routing.WeightedByLoad {
 		want.Order = workers.LeastLoaded
 	}
-	last := failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service)
-	cancel := context.CancelFunc(func() {})
-	defer func() { cancel() }()
-	for n := 0; x.Exec.Routing.MaxAttempts == 0 || n < x.Exec.Routing.MaxAttempts; n++ {
-		worker, err := p.pool.Pick(ctx, want)
+	worker, err := p.pool.Pick(ctx, want)
+	if err != nil {
+		return failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service).RunResult
+	}
+	if x.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.Timeout)
+		defer cancel()
+	}
+	result := p.inTurn(ctx, want, call{task: taskID, execution: x, worker: worker, body: payload(x)})
+	if result.Error != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		late := timedOut(x)
+		late.WorkerID, late.WorkerURL = result.WorkerID, result.WorkerURL
+		return late.RunResult
+	}
+	return result.RunResult
+}
+
+// inTurn tries the workers of the service, from the one already picked, until
+// one gives the attempt its end or as many were tried as may be.
+func (p *push) inTurn(ctx context.Context, want workers.Want, c call) failure {
+	routing := c.execution.Exec.Routing
+	for n := 1; ; n++ {
+		want.Tried[c.worker.ID] = true
+		result, moveOn := p.call(ctx, c)
+		c.worker.Done()
+		result.WorkerID, result.WorkerURL = c.worker.ID, c.worker.URL
+		if !moveOn || n == routing.MaxAttempts {
+			return result
+		}
+		next, err := p.pool.Pick(ctx, want)
 		if err != nil {
-			break
+			return result
 		}
-		if n == 0 && x.Timeout > 0 {
-			ctx, cancel = context.WithTimeout(ctx, x.Timeout)
+		if !pause.For(ctx, routing.Delay) {
+			next.Done()
+			return result
 		}
-		if n > 0 && !pause.For(ctx, x.Exec.Routing.Delay) {
-			worker.Done()
-			break
-		}
-		want.Tried[worker.ID] = true
-		result, moveOn := p.call(ctx, call{task: taskID, execution: x, worker: worker, body: body})
-		worker.Done()
-		result.WorkerID, result.WorkerURL = worker.ID, worker.URL
-		if !moveOn {
-			return result.RunResult
-		}
-		last = result
+		c.worker = next
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return timedOut(x).RunResult
-	}
-	return last.RunResult
 }
 
 // payload is {"input","params"} of values that are JSON texts already.
