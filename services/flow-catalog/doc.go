@@ -14,4 +14,6 @@
 //   - (flow, version) is unique; version 0 takes the next number, also when
 //     many publish at once.
 //   - A definition is stored as canonical JSON text, whatever it came as.
+//   - Validating a definition reports what publishing it would, and stores
+//     nothing.
 package catalog

@@ -27,6 +27,7 @@ var table = []passed{
 	{http.MethodPost, "/flows", proxy.Catalog, nil},
 	{http.MethodGet, "/flows", proxy.Catalog, nil},
 	{http.MethodGet, "/flows/get", proxy.Catalog, nil},
+	{http.MethodPost, "/flows/validate", proxy.Catalog, nil},
 	{http.MethodPost, "/flows/version", proxy.Catalog, nil},
 	{http.MethodGet, "/flows/version", proxy.Catalog, nil},
 	{http.MethodGet, "/flows/version/get", proxy.Catalog, nil},

@@ -173,6 +173,14 @@ func callFlows(t *testing.T, c *caller, prefix string) {
 	require.Len(t, c.get(t, prefix+"/flows/version?flow_id="+id), 2)
 	c.get(t, prefix+"/flows/version/get?id="+warned["id"].(string))
 
+	report := c.post(t, prefix+"/flows/validate", object{"Definition": node(object{"service": "s"})})
+	require.Equal(t, object{"valid": true, "errors": []any{}, "warnings": []any{}}, report)
+	report = c.post(t, prefix+"/flows/validate", object{"definition_yaml": "start: a\nnodes:\n  a: {kind: exec}\n"})
+	require.Equal(t, false, report["valid"])
+	require.NotEmpty(t, report["errors"])
+
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/flows/validate", object{})
+	c.refusedText(t, http.StatusBadRequest, "malformed_body", prefix+"/flows/validate", `{"definition": `)
 	c.refused(t, http.StatusConflict, "already_exists", http.MethodPost, prefix+"/flows/version",
 		object{"flow_id": id, "version": 1, "definition": node(object{"service": "s"})})
 	c.refused(t, http.StatusUnprocessableEntity, "invalid_definition", http.MethodPost, prefix+"/flows/version",

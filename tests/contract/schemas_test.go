@@ -54,6 +54,8 @@ var objects = map[string]wireType{
 	"Flow":                     answerOf[catalogapi.Flow](),
 	"FlowList":                 answerOf[httpx.List[catalogapi.Flow]](),
 	"CreateFlowVersionRequest": requestOf[catalogapi.CreateVersionRequest](),
+	"ValidateFlowRequest":      requestOf[catalogapi.ValidateRequest](),
+	"ValidationReport":         answerOf[catalogapi.ValidationReport](),
 	"FlowVersionCreated":       answerOf[catalogapi.VersionCreated](),
 	"FlowVersion":              answerOf[catalogapi.Version](),
 

@@ -38,6 +38,7 @@ func TestDocumentation_WalkWorksAsWritten(t *testing.T) {
 	output, err := shell.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.Contains(t, string(output), `"shared_json":"{\"area\":42}"`)
+	require.Contains(t, string(output), `{"valid":false,"errors":[{"path":`)
 	require.Contains(t, string(output), `"code":"invalid_definition"`)
 	require.Contains(t, string(output), `"shared_json":"{\"said\":\"HELLO\"}"`)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
@@ -48,6 +49,32 @@ type VersionCreated struct {
 	ID       string       `json:"id"`
 	Version  int          `json:"version"`
 	Warnings []errs.Fault `json:"warnings,omitempty"`
+}
+
+// ValidateRequest asks what publishing a definition would find in it. It comes
+// in the forms of CreateVersionRequest.
+type ValidateRequest struct {
+	DefinitionJSON string          `json:"definition_json,omitempty"`
+	DefinitionYAML string          `json:"definition_yaml,omitempty"`
+	Definition     json.RawMessage `json:"definition,omitempty"`
+}
+
+// ValidationReport is everything found in a definition. Errors keep it from
+// being published, warnings do not.
+type ValidationReport struct {
+	Valid    bool         `json:"valid"` // there are no errors
+	Errors   []errs.Fault `json:"errors"`
+	Warnings []errs.Fault `json:"warnings"`
+}
+
+// NewValidationReport writes a report down. Its lists are never null, so that
+// readers need not tell null from empty.
+func NewValidationReport(r flow.Report) ValidationReport {
+	return ValidationReport{
+		Valid:    len(r.Errors) == 0,
+		Errors:   append([]errs.Fault{}, r.Errors...),
+		Warnings: append([]errs.Fault{}, r.Warnings...),
+	}
 }
 
 // Version is one version of a flow.
@@ -112,6 +139,14 @@ func (c *Client) FindFlow(ctx context.Context, name string) (Flow, error) {
 func (c *Client) CreateVersion(ctx context.Context, req CreateVersionRequest) (VersionCreated, error) {
 	var out VersionCreated
 	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/flows/version", In: req, Out: &out})
+	return out, err
+}
+
+// Validate reports what publishing a definition would find in it, and stores
+// nothing. A definition with errors is a report, not an error.
+func (c *Client) Validate(ctx context.Context, req ValidateRequest) (ValidationReport, error) {
+	var out ValidationReport
+	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/flows/validate", In: req, Out: &out})
 	return out, err
 }
 

@@ -23,6 +23,7 @@ func Routes(f *flows.Flows) []httpx.Route {
 		{Method: http.MethodPost, Path: "/flows", Handler: h.createFlow},
 		{Method: http.MethodGet, Path: "/flows", Handler: h.listFlows},
 		{Method: http.MethodGet, Path: "/flows/get", Handler: h.getFlow},
+		{Method: http.MethodPost, Path: "/flows/validate", Handler: h.validate},
 		{Method: http.MethodPost, Path: "/flows/version", Handler: h.createVersion},
 		{Method: http.MethodGet, Path: "/flows/version", Handler: h.listVersions},
 		{Method: http.MethodGet, Path: "/flows/version/get", Handler: h.getVersion},
@@ -77,13 +78,28 @@ func (h handlers) getFlow(w http.ResponseWriter, r *http.Request) error {
 	return httpx.WriteJSON(w, http.StatusOK, wireFlow(found))
 }
 
+func (h handlers) validate(w http.ResponseWriter, r *http.Request) error {
+	var body catalogapi.ValidateRequest
+	if err := httpx.Decode(r, &body); err != nil {
+		return err
+	}
+	report, err := h.flows.Validate(sources(body))
+	if err != nil {
+		return problem(err, "flow")
+	}
+	return httpx.WriteJSON(w, http.StatusOK, catalogapi.NewValidationReport(report))
+}
+
 func (h handlers) createVersion(w http.ResponseWriter, r *http.Request) error {
 	var body catalogapi.CreateVersionRequest
 	if err := httpx.Decode(r, &body); err != nil {
 		return err
 	}
 	publication := flows.Publication{
-		FlowID: body.FlowID, Version: body.Version, Status: storage.VersionPublished, Sources: sources(body),
+		FlowID: body.FlowID, Version: body.Version, Status: storage.VersionPublished,
+		Sources: sources(catalogapi.ValidateRequest{
+			Definition: body.Definition, DefinitionJSON: body.DefinitionJSON, DefinitionYAML: body.DefinitionYAML,
+		}),
 	}
 	if body.Status != "" {
 		publication.Status = storage.VersionStatus(strings.ToLower(body.Status))
@@ -99,7 +115,7 @@ func (h handlers) createVersion(w http.ResponseWriter, r *http.Request) error {
 
 // sources are the definitions that were given: null and "" are how clients
 // leave a field out.
-func sources(body catalogapi.CreateVersionRequest) []flow.Source {
+func sources(body catalogapi.ValidateRequest) []flow.Source {
 	var given []flow.Source
 	if len(body.Definition) > 0 && string(body.Definition) != "null" {
 		given = append(given, flow.Source{Format: flow.FormatJSON, Text: body.Definition})

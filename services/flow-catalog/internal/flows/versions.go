@@ -31,6 +31,17 @@ type Published struct {
 	Warnings []errs.Fault
 }
 
+// Validate reports what Publish would find in a definition. Error:
+// invalid_argument unless there is one source; faults of the definition are in
+// the report alone.
+func (f *Flows) Validate(sources []flow.Source) (flow.Report, error) {
+	if err := invalid(checkSources(sources)); err != nil {
+		return flow.Report{}, err
+	}
+	_, report := flow.Check(sources[0], f.rules)
+	return report, nil
+}
+
 // Publish validates a definition and stores it as a version. Drafts are held
 // to the same rules: a version never changes, so a fault could not be mended.
 // Errors: invalid_argument or invalid_definition with every fault,
@@ -71,10 +82,14 @@ func (p Publication) check() error {
 	if !slices.Contains(storage.VersionStatuses, p.Status) {
 		faults = append(faults, fault("status", "must be published or draft"))
 	}
-	if n := len(p.Sources); n != 1 {
-		faults = append(faults, fault("definition", "must be given once, as definition (object), definition_json or definition_yaml (text); it is given %d times", n))
+	return invalid(append(faults, checkSources(p.Sources)...))
+}
+
+func checkSources(sources []flow.Source) []errs.Fault {
+	if n := len(sources); n != 1 {
+		return []errs.Fault{fault("definition", "must be given once, as definition (object), definition_json or definition_yaml (text); it is given %d times", n)}
 	}
-	return invalid(faults)
+	return nil
 }
 
 func checkNumber(version int) []errs.Fault {

@@ -19,7 +19,9 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/remote"
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/suite"
+	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
@@ -75,11 +77,15 @@ func run(t *testing.T, args ...string) outcome {
 	return outcome{exit: exit, out: out.String(), err: errs.String()}
 }
 
-// serve runs a suite and returns a caller of commands against it.
-func serve(t *testing.T) func(args ...string) outcome {
+// serve runs a suite, with changes to its settings, and returns a caller of
+// commands against it.
+func serve(t *testing.T, changes ...func(*suite.Config)) func(args ...string) outcome {
 	t.Helper()
 	cfg, err := suite.Throwaway(t.TempDir())
 	require.NoError(t, err)
+	for _, change := range changes {
+		change(&cfg)
+	}
 	services, err := suite.New(t.Context(), cfg, suite.Deps{Log: zap.NewNop()})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -116,6 +122,9 @@ func TestHelp_TellsCommandsAndExitCodes(t *testing.T) {
 	got = run(t, "task", "start", "--help")
 	require.Equal(t, ExitOK, got.exit)
 	golden(t, "help_task_start", got.out)
+	got = run(t, "flow", "validate", "--help")
+	require.Equal(t, ExitOK, got.exit)
+	golden(t, "help_flow_validate", got.out)
 }
 
 func TestUsage_IsExit2AndOneClearLine(t *testing.T) {
@@ -186,10 +195,57 @@ func TestFlowValidate_NeedsNoServer(t *testing.T) {
 	require.Equal(t, outcome{exit: ExitOK, out: good + ": valid\n"}, got)
 	got = run(t, "flow", "validate", "-f", good, "-f", bad, "-o", "json")
 	require.Equal(t, ExitFailed, got.exit)
-	require.Contains(t, got.out, `"valid": true`)
-	require.Contains(t, got.out, `"code": "malformed"`)
+	var all []checked
+	require.NoError(t, json.Unmarshal([]byte(got.out), &all))
+	require.Len(t, all, 2)
+	require.Equal(t, checked{File: good, ValidationReport: catalogapi.NewValidationReport(flow.Report{})}, all[0], "lists are empty, not null")
+	require.False(t, all[1].Valid)
+	require.Equal(t, flow.CodeMalformed, all[1].Errors[0].Code)
 	got = run(t, "flow", "validate", "-f", "nowhere.yaml")
 	require.Equal(t, "pocketflow: nowhere.yaml: no such file or directory\n", got.err)
+}
+
+func TestFlowValidate_RemoteReportsTheSameAndPublishesNothing(t *testing.T) {
+	t.Parallel()
+	call := serve(t)
+	args := []string{"flow", "validate", "-o", "json"}
+	for name, text := range map[string]string{
+		"good.yaml": echoFlow, "warned.yaml": echoFlow + "  lost: {kind: executor, service: s}\n",
+		"faults.json": `{"start": "x", "nodes": {"a": {"kind": "exec"}}}`, "yaml.json": echoFlow, "cut.yaml": "start: [",
+		"empty.yaml": "", "empty.json": "", "latin.yaml": "start: \xe9\n", "nul.yaml": "start: \x00\n", "nul.json": "{\x00}",
+	} {
+		args = append(args, "-f", write(t, name, text))
+	}
+	here, there := run(t, args...), call(append(args, "--remote")...)
+	require.Equal(t, ExitFailed, here.exit)
+	require.Equal(t, here, there)
+
+	require.JSONEq(t, `{"data": [], "total": 0, "page": 1, "size": 20}`, call("flow", "list", "-o", "json").out)
+}
+
+func TestFlowValidate_RemoteCountsTheOperatorsLimits(t *testing.T) {
+	t.Parallel()
+	call := serve(t, func(cfg *suite.Config) { cfg.Catalog.MaxNodes, cfg.Catalog.MaxDefinitionBytes = 1, 2<<20 })
+	two := write(t, "two.yaml", echoFlow+"  other: {kind: executor, service: s}\n")
+	require.Equal(t, ExitOK, call("flow", "validate", "-f", two).exit)
+	got := call("flow", "validate", "-f", two, "--remote")
+	require.Equal(t, ExitFailed, got.exit)
+	require.Contains(t, got.err, two+": 1 fault\n")
+	require.Contains(t, got.err, "(too_many_nodes)\n")
+
+	large := write(t, "large.yaml", echoFlow+"# "+strings.Repeat("x", 1<<20))
+	require.Equal(t, ExitFailed, call("flow", "validate", "-f", large).exit)
+	got = call("flow", "validate", "-f", large, "--remote")
+	require.Equal(t, outcome{exit: ExitOK, out: large + ": valid\n"}, got)
+}
+
+func TestFlowValidate_RemoteNeedsTheServer(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	got := run(t, "flow", "validate", "--remote", "-f", write(t, "say.yaml", echoFlow), "--server", gone.URL)
+	require.Equal(t, ExitUnreachable, got.exit)
+	require.Empty(t, got.out)
 }
 
 func TestTask_LifeThroughTheCommands(t *testing.T) {

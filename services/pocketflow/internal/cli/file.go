@@ -19,29 +19,37 @@ type flowFile struct {
 	flow.Report
 }
 
-// readFlow reads and checks a definition. The ending decides the format: .json
-// is JSON, everything else YAML, which JSON is a part of.
+// readFlow reads a definition and checks it against the default limits.
 func readFlow(path string) (flowFile, error) {
+	source, err := readSource(path, flow.DefaultLimits().MaxBytes)
+	if err != nil {
+		return flowFile{}, err
+	}
+	file := flowFile{name: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))}
+	file.def, file.Report = flow.Check(source, flow.DefaultOptions())
+	return file, nil
+}
+
+// readSource reads the text of a definition that has at most so many bytes.
+// The ending decides the format: .json is JSON, everything else YAML, which
+// JSON is a part of.
+func readSource(path string, most int) (flow.Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return flowFile{}, fileError(path, err)
+		return flow.Source{}, fileError(path, err)
 	}
-	limit := int64(flow.DefaultLimits().MaxBytes)
-	if info.Size() > limit {
-		return flowFile{}, fmt.Errorf("%s has %d bytes, a definition at most %d", path, info.Size(), limit)
+	if info.Size() > int64(most) {
+		return flow.Source{}, fmt.Errorf("%s has %d bytes, a definition at most %d", path, info.Size(), most)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return flowFile{}, fileError(path, err)
+		return flow.Source{}, fileError(path, err)
 	}
-	source := flow.Source{Format: flow.FormatYAML, Text: text}
-	ending := filepath.Ext(path)
-	if strings.EqualFold(ending, ".json") {
-		source.Format = flow.FormatJSON
+	format := flow.FormatYAML
+	if strings.EqualFold(filepath.Ext(path), ".json") {
+		format = flow.FormatJSON
 	}
-	file := flowFile{name: strings.TrimSuffix(filepath.Base(path), ending)}
-	file.def, file.Report = flow.Check(source, flow.DefaultOptions())
-	return file, nil
+	return flow.Source{Format: format, Text: text}, nil
 }
 
 // fileError is the system's word about a file, without the call it comes from.

@@ -11,14 +11,13 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
-	"github.com/pocketflowgo/pocketflow/shared/flow"
 )
 
 type flowCmds struct {
 	Apply    flowApplyCmd    `cmd:"" help:"Publish a definition as the next version of its flow; nothing happens when it is published already."`
 	List     flowListCmd     `cmd:"" help:"List the flows, newest first."`
 	Get      flowGetCmd      `cmd:"" help:"Show a flow's versions, or the definition of one."`
-	Validate flowValidateCmd `cmd:"" help:"Check definitions without a server; every fault is named."`
+	Validate flowValidateCmd `cmd:"" help:"Check definitions without publishing them; every fault is named. Needs no server."`
 }
 
 type flowApplyCmd struct {
@@ -154,47 +153,4 @@ func writeDefinition(w io.Writer, text string) error {
 	}
 	_, err := fmt.Fprintln(w, indented.String())
 	return err
-}
-
-type flowValidateCmd struct {
-	File []string `short:"f" required:"" help:"Definition, YAML or JSON. May be repeated." placeholder:"FILE" sep:"none"`
-}
-
-// checked is the result of validating one file.
-type checked struct {
-	File     string       `json:"file"`
-	Valid    bool         `json:"valid"`
-	Errors   []errs.Fault `json:"errors"`
-	Warnings []errs.Fault `json:"warnings"`
-}
-
-func (c flowValidateCmd) Run(s *session) error {
-	var all []checked
-	var failed error
-	for _, path := range c.File {
-		file, err := readFlow(path)
-		if err != nil {
-			return err
-		}
-		one := checked{File: path, Valid: len(file.Errors) == 0, Errors: []errs.Fault{}, Warnings: []errs.Fault{}}
-		one.Errors = append(one.Errors, file.Errors...)
-		one.Warnings = append(one.Warnings, file.Warnings...)
-		all = append(all, one)
-		if !one.Valid {
-			failed = errTold
-		}
-	}
-	err := s.print(all, func(w io.Writer) error {
-		for _, one := range all {
-			writeChecked(s.Err, one.File, flow.Report{Errors: one.Errors, Warnings: one.Warnings})
-			if one.Valid {
-				fmt.Fprintf(w, "%s: valid\n", one.File)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return failed
 }
