@@ -12,7 +12,7 @@
 //   - internal/runner: the durable shell around it; see there for the loops
 //     and invariants that make a crash at any moment harmless.
 //   - internal/execute, internal/workers, internal/localfunc: how an attempt
-//     is carried out.
+//     is carried out, scripts on this machine included.
 //   - internal/outbox: what goes to the queue-gateway.
 //   - internal/plans: compiled flow versions.
 //   - internal/api: the routes.

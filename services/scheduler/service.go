@@ -59,6 +59,12 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	scripts, err := execute.NewScripts(execute.ScriptConfig{
+		Allow: cfg.ScriptAllow, MaxOutput: cfg.ScriptOutputBytes, MaxRunning: cfg.ScriptMaxRunning,
+	})
+	if err != nil {
+		return nil, err
+	}
 	options := connect.Options{Migration: connect.MigrateByHand}
 	if cfg.AutoMigrate {
 		options.Migration = connect.MigrateOnOpen
@@ -81,7 +87,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		Limits: engine.Limits{MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout, MaxValue: cfg.MaxValue},
 	}, runner.Deps{
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
-		Executor: execute.New(s.pool, localfunc.Builtin(deps.Log), deps.Log),
+		Executor: execute.New(execute.Deps{Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Log: deps.Log}),
 	})
 	s.routes = api.Routes(api.Deps{Store: store, Plans: cache, Runner: s.runner, Now: storage.Now})
 	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {

@@ -81,9 +81,16 @@ func TestCheck_RefusesWhatTheEngineDoesNotExecute(t *testing.T) {
 		"unsupported_kind nodes.par.kind",
 		"unsupported_kind nodes.par2.kind",
 		"unsupported_kind nodes.par3.kind",
-		"unsupported_kind nodes.script.exec_type",
 		"unsupported_kind nodes.sub.kind",
 	}, lines(report.Errors))
+}
+
+func TestCheck_RefusesAnExecTypeThatTheEngineDoesNotExecute(t *testing.T) {
+	t.Parallel()
+	opts := flow.DefaultOptions()
+	opts.Capabilities.ExecTypes = []flow.ExecType{flow.ExecHTTP}
+	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executor","exec_type":"queue","service":"s"}`))}, opts)
+	require.Equal(t, []string{"unsupported_kind nodes.A.exec_type"}, lines(report.Errors))
 }
 
 // node wraps one node into a definition that is right otherwise.

@@ -36,7 +36,7 @@ func AllCapabilities() Capabilities { return Capabilities{Kinds: Kinds, ExecType
 func EngineCapabilities() Capabilities {
 	return Capabilities{
 		Kinds:     []Kind{KindExecutor, KindChoice, KindTimer, KindWaitEvent},
-		ExecTypes: []ExecType{ExecHTTP, ExecQueue, ExecLocalFunc},
+		ExecTypes: []ExecType{ExecHTTP, ExecQueue, ExecLocalFunc, ExecLocalScript},
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package execute carries executions out: it calls push workers and local
-// functions and turns whatever happens into a run's result. It decides nothing
-// about the task; retries are the engine's.
+// functions, runs scripts, and turns whatever happens into a run's result. It
+// decides nothing about the task; retries are the engine's.
 package execute
 
 import (
@@ -27,18 +27,31 @@ const (
 	CodeWorkerError = "worker_error" // the worker said so
 	CodeUnknownFunc = "unknown_func"
 	CodeFuncError   = "func_error"
+
+	CodeScriptNotAllowed   = "script_not_allowed"   // the operator does not want it
+	CodeScriptNotStartable = "script_not_startable" // this machine cannot start it
+	CodeScriptFailed       = "script_failed"        // an exit code other than 0, or a signal
 )
 
 // Executor carries out executions of all types that run from here.
 type Executor struct {
-	push  *push
-	funcs localfunc.Registry
-	log   *zap.Logger
+	push    *push
+	funcs   localfunc.Registry
+	scripts *Scripts
+	log     *zap.Logger
 }
 
-// New makes an executor that picks push workers from the pool.
-func New(pool Pool, funcs localfunc.Registry, log *zap.Logger) *Executor {
-	return &Executor{push: newPush(pool), funcs: funcs, log: log}
+// Deps are what an executor is given.
+type Deps struct {
+	Pool    Pool // of push workers
+	Funcs   localfunc.Registry
+	Scripts *Scripts
+	Log     *zap.Logger
+}
+
+// New makes an executor.
+func New(deps Deps) *Executor {
+	return &Executor{push: newPush(deps.Pool), funcs: deps.Funcs, scripts: deps.Scripts, log: deps.Log}
 }
 
 // Do carries out one attempt. It returns when the attempt has ended, within
@@ -49,7 +62,9 @@ func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (e
 	switch x.Exec.Type {
 	case flow.ExecLocalFunc:
 		result = e.local(ctx, taskID, x)
-	case flow.ExecHTTP, flow.ExecQueue, flow.ExecLocalScript:
+	case flow.ExecLocalScript:
+		result = e.scripts.do(ctx, x)
+	case flow.ExecHTTP, flow.ExecQueue:
 		result = e.push.do(ctx, taskID, x)
 	}
 	if err := ctx.Err(); err != nil {

@@ -51,7 +51,7 @@ func setup(t *testing.T, urls ...string) *Executor {
 		cancel()
 		<-ended
 	})
-	return New(pool, localfunc.Builtin(zap.NewNop()), zap.NewNop())
+	return New(Deps{Pool: pool, Funcs: localfunc.Builtin(zap.NewNop()), Log: zap.NewNop()})
 }
 
 func worker(t *testing.T, h http.HandlerFunc) string {
@@ -265,7 +265,7 @@ func TestLocal(t *testing.T) {
 			return nil, ctx.Err()
 		},
 	}
-	e := New(nil, funcs, zap.NewNop())
+	e := New(Deps{Funcs: funcs, Log: zap.NewNop()})
 	for name, code := range map[string]string{"ok": "", "bad": CodeFuncError, "panic": CodeFuncError, "slow": engine.CodeTimeout, "none": CodeUnknownFunc} {
 		x := execution()
 		x.Exec.Type, x.Exec.Func, x.Timeout = flow.ExecLocalFunc, name, 10*time.Millisecond
