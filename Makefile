@@ -35,7 +35,10 @@ demo: ## Build pocketflow and watch it run the example flows
 # does not notice changed files outside the module of the test.
 test: ## Run all tests: unit, conformance, contract, chaos, quick start, repository rules
 	go test -count=1 -timeout 10m $(PACKAGES)
+	@$(MAKE) --no-print-directory postgres
 
+# go test hides the words of tests that it skips; this one says it where there
+# is no server.
 postgres: ## Run the Postgres driver's own tests, against a server started for them
 	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
 		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/postgres

@@ -36,7 +36,8 @@ const (
 // milliseconds; a machine busy with other tests needs the rest.
 const databaseTimeout = time.Minute
 
-const howToGetOne = "no PostgreSQL for this test: set " + URLVariable + " to the URL of a server, or start a Docker engine, " +
+// HowToGetOne says what to do where there is no server.
+const HowToGetOne = "no PostgreSQL for these tests: set " + URLVariable + " to the URL of a server, or start a Docker engine, " +
 	"or install PostgreSQL's server programs (Debian: apt-get install postgresql); " + RequireVariable + "=1 makes this a failure"
 
 // theServer is the one server of this process. It is package state because go
@@ -72,9 +73,9 @@ func server(t testing.TB) *Server {
 	case !errors.Is(err, ErrNoServer):
 		t.Fatalf("pgtest: %v", err)
 	case os.Getenv(RequireVariable) == "1":
-		t.Fatalf("pgtest: %s (%v)", howToGetOne, err)
+		t.Fatalf("pgtest: %s (%v)", HowToGetOne, err)
 	default:
-		t.Skipf("pgtest: SKIPPED: %s (%v)", howToGetOne, err)
+		t.Skipf("pgtest: SKIPPED: %s (%v)", HowToGetOne, err)
 	}
 	return nil
 }

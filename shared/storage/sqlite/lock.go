@@ -14,7 +14,7 @@ import (
 // The system gives the lock back when the process ends, however it ends. The
 // lock file itself stays: deleting it would let two processes lock two files
 // of one name.
-func lockFile(path string) (*os.File, error) {
+func lockFile(path string) (*fileLock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the database directory: %w", err)
 	}
@@ -29,5 +29,14 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return lock, nil
+	return &fileLock{file: lock}, nil
+}
+
+// fileLock is a lock that is held.
+type fileLock struct{ file *os.File }
+
+// release gives the lock back. Closing alone would not while a child that is
+// being started still has a copy of the descriptor.
+func (l *fileLock) release() error {
+	return errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
 }

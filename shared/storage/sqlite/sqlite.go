@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -35,7 +34,7 @@ const minReaders = 4
 
 // Driver is an open database file. It implements sqlstore.Driver.
 type Driver struct {
-	lock    *os.File
+	lock    *fileLock
 	readers *sql.DB
 	reads   statements
 	writer  *writer
@@ -54,12 +53,12 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	}
 	driver, err := open(ctx, config, lock)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", config.Path, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", config.Path, err), lock.release())
 	}
 	return driver, nil
 }
 
-func open(ctx context.Context, config Config, lock *os.File) (*Driver, error) {
+func open(ctx context.Context, config Config, lock *fileLock) (*Driver, error) {
 	driver := &Driver{lock: lock}
 	// The writer comes first: it makes the file, which readers only open.
 	writer, err := openWriter(ctx, config.Path, driver.hints.deliver)
@@ -93,10 +92,10 @@ func OpenForMigration(path string) (db *sql.DB, release func() error, err error)
 	}
 	db, err = sql.Open("sqlite", source(path))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), lock.Close())
+		return nil, nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), lock.release())
 	}
 	db.SetMaxOpenConns(1)
-	return db, func() error { return errors.Join(db.Close(), lock.Close()) }, nil
+	return db, func() error { return errors.Join(db.Close(), lock.release()) }, nil
 }
 
 // source is the data source name of a connection to the file.
@@ -142,7 +141,7 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 func (d *Driver) Close() error {
 	d.closeOnce.Do(func() {
 		d.hints.close()
-		d.closeErr = errors.Join(d.writer.close(), d.reads.close(), d.readers.Close(), d.lock.Close())
+		d.closeErr = errors.Join(d.writer.close(), d.reads.close(), d.readers.Close(), d.lock.release())
 	})
 	return d.closeErr
 }
