@@ -23,8 +23,6 @@ const (
 	MalformedBody    Code = "malformed_body"     // the body is not the JSON that the route reads
 	UnknownField     Code = "unknown_field"      // under Prefer: handling=strict
 	InvalidFlow      Code = "invalid_definition" // a flow definition has faults, each listed
-	Unauthenticated  Code = "unauthenticated"
-	PermissionDenied Code = "permission_denied"
 	NotFound         Code = "not_found"
 	MethodNotAllowed Code = "method_not_allowed"
 	AlreadyExists    Code = "already_exists" // the unique thing is there already
@@ -34,7 +32,6 @@ const (
 	TaskEnded        Code = "task_ended"    // the task is in a terminal state
 	ClaimLost        Code = "claim_lost"    // the job's claim expired or belongs to another
 	BodyTooLarge     Code = "body_too_large"
-	RateLimited      Code = "rate_limited"
 	Internal         Code = "internal"
 	NoWorker         Code = "no_worker"   // no online worker offers the service
 	Unavailable      Code = "unavailable" // a database or peer cannot be reached now
@@ -46,8 +43,6 @@ var statusOf = map[Code]int{
 	MalformedBody:    http.StatusBadRequest,
 	UnknownField:     http.StatusBadRequest,
 	InvalidFlow:      http.StatusUnprocessableEntity,
-	Unauthenticated:  http.StatusUnauthorized,
-	PermissionDenied: http.StatusForbidden,
 	NotFound:         http.StatusNotFound,
 	MethodNotAllowed: http.StatusMethodNotAllowed,
 	AlreadyExists:    http.StatusConflict,
@@ -57,7 +52,6 @@ var statusOf = map[Code]int{
 	TaskEnded:        http.StatusConflict,
 	ClaimLost:        http.StatusConflict,
 	BodyTooLarge:     http.StatusRequestEntityTooLarge,
-	RateLimited:      http.StatusTooManyRequests,
 	Internal:         http.StatusInternalServerError,
 	NoWorker:         http.StatusServiceUnavailable,
 	Unavailable:      http.StatusServiceUnavailable,
