@@ -1,7 +1,6 @@
 package catalog_test
 
 import (
-	"net/http"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -36,7 +35,7 @@ func TestConfig_NamesEveryFault(t *testing.T) {
 	for _, part := range []string{"database", "definition bytes", "nodes", "nesting"} {
 		require.ErrorContains(t, err, part)
 	}
-	_, err = catalog.New(t.Context(), cfg, catalog.Deps{Log: zap.NewNop(), HTTP: http.DefaultClient})
+	_, err = catalog.New(t.Context(), cfg, catalog.Deps{Log: zap.NewNop()})
 	require.Error(t, err)
 }
 

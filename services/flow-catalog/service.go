@@ -16,12 +16,8 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
 )
 
-// Deps are what the catalog is handed. It calls no other service, so HTTP goes
-// unused.
-type Deps struct {
-	Log  *zap.Logger
-	HTTP *http.Client
-}
+// Deps are what the catalog is handed.
+type Deps struct{ Log *zap.Logger }
 
 // Service is a flow catalog.
 type Service struct {

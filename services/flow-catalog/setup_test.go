@@ -43,7 +43,7 @@ func setup(t *testing.T) *instance {
 
 func open(t *testing.T, cfg catalog.Config) *instance {
 	t.Helper()
-	service, err := catalog.New(t.Context(), cfg, catalog.Deps{Log: zaptest.NewLogger(t), HTTP: http.DefaultClient})
+	service, err := catalog.New(t.Context(), cfg, catalog.Deps{Log: zaptest.NewLogger(t)})
 	require.NoError(t, err)
 	transport := inproc.NewTransport(http.DefaultTransport)
 	transport.Handle("catalog.test", service.Handler())

@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -39,7 +38,7 @@ func TestConfig_NamesEveryFault(t *testing.T) {
 		require.ErrorContains(t, err, part)
 	}
 	require.NotContains(t, err.Error(), `"10.0.0.0/8"`)
-	_, err = registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop(), HTTP: http.DefaultClient})
+	_, err = registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop()})
 	require.Error(t, err)
 }
 
@@ -50,7 +49,7 @@ func TestNew_RefusesADatabaseThatCannotBeOpened(t *testing.T) {
 	for _, dsn := range []string{"mysql://x/y", "sqlite://" + filepath.Join(file, "registry.db")} {
 		cfg := config(t)
 		cfg.DB = dsn
-		_, err := registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop(), HTTP: http.DefaultClient})
+		_, err := registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop()})
 		require.Error(t, err, dsn)
 	}
 }
@@ -59,7 +58,7 @@ func TestReady_SaysThatMigrationsAreMissing(t *testing.T) {
 	t.Parallel()
 	cfg := config(t)
 	cfg.AutoMigrate = false
-	service, err := registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop(), HTTP: http.DefaultClient})
+	service, err := registry.New(t.Context(), cfg, registry.Deps{Log: zap.NewNop()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, service.Close()) })
 	require.ErrorContains(t, service.Ready(t.Context()), "run the migrations")

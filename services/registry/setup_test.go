@@ -43,7 +43,7 @@ func setup(t *testing.T) *instance {
 // open makes a registry and runs it until the test ends.
 func open(t *testing.T, cfg registry.Config) *instance {
 	t.Helper()
-	service, err := registry.New(t.Context(), cfg, registry.Deps{Log: zaptest.NewLogger(t), HTTP: http.DefaultClient})
+	service, err := registry.New(t.Context(), cfg, registry.Deps{Log: zaptest.NewLogger(t)})
 	require.NoError(t, err)
 	transport := inproc.NewTransport(http.DefaultTransport)
 	transport.Handle("registry.test", service.Handler())

@@ -58,13 +58,13 @@ func services(t *testing.T) map[string]routed {
 	var r registry.Config
 	defaults(t, &r)
 	r.DB = db("registry")
-	reg, err := registry.New(t.Context(), r, registry.Deps{Log: log, HTTP: hc})
+	reg, err := registry.New(t.Context(), r, registry.Deps{Log: log})
 	add("registry", reg, err)
 
 	var c catalog.Config
 	defaults(t, &c)
 	c.DB = db("catalog")
-	cat, err := catalog.New(t.Context(), c, catalog.Deps{Log: log, HTTP: hc})
+	cat, err := catalog.New(t.Context(), c, catalog.Deps{Log: log})
 	add("catalog", cat, err)
 
 	var q queuegateway.Config

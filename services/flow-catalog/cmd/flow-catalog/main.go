@@ -9,12 +9,11 @@ import (
 
 	catalog "github.com/pocketflowgo/pocketflow/services/flow-catalog"
 	"github.com/pocketflowgo/pocketflow/shared/app"
-	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
 func main() {
 	build := func(ctx context.Context, cfg *catalog.Config, log *zap.Logger) (app.Service, error) {
-		return catalog.New(ctx, *cfg, catalog.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+		return catalog.New(ctx, *cfg, catalog.Deps{Log: log})
 	}
 	os.Exit(app.Main("flow-catalog", "The flow catalog of PocketFlow: flows and their published versions.", &catalog.Config{}, build))
 }

@@ -58,10 +58,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
 		build      func(*zap.Logger) (app.Service, error)
 	}{
 		{"registry", registryHost, func(log *zap.Logger) (app.Service, error) {
-			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log, HTTP: hc})
+			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log})
 		}},
 		{"flow-catalog", catalogHost, func(log *zap.Logger) (app.Service, error) {
-			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log, HTTP: hc})
+			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log})
 		}},
 		{"queue-gateway", queueHost, func(log *zap.Logger) (app.Service, error) {
 			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc})

@@ -9,12 +9,11 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/registry"
 	"github.com/pocketflowgo/pocketflow/shared/app"
-	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
 func main() {
 	build := func(ctx context.Context, cfg *registry.Config, log *zap.Logger) (app.Service, error) {
-		return registry.New(ctx, *cfg, registry.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+		return registry.New(ctx, *cfg, registry.Deps{Log: log})
 	}
 	os.Exit(app.Main("registry", "The registry of PocketFlow: which workers there are, what they offer, who is online.", &registry.Config{}, build))
 }
