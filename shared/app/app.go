@@ -40,7 +40,6 @@ type Service interface {
 
 // ServeParams are what Serve needs.
 type ServeParams struct {
-	Name    string
 	Addr    string
 	Service Service
 	Log     *zap.Logger
@@ -95,7 +94,7 @@ func Serve(ctx context.Context, p ServeParams) error {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Drain)
 		defer cancel()
 		if err := server.Shutdown(drain); err != nil {
-			p.Log.Warn("requests cut off", zap.Error(err))
+			p.Log.Warn("requests_cut_off", zap.Error(err))
 			_ = server.Close()
 		}
 		return nil

@@ -100,13 +100,13 @@ func newCommands(cfg Config) *commands {
 }
 
 func fail(name string, code int, err error) int {
-	fmt.Fprintf(os.Stderr, "%s: %s\n", name, oneLine(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, OneLine(err))
 	return code
 }
 
-// oneLine is an error's text on one line, which is what people read and log
+// OneLine is an error's text on one line, which is what people read and log
 // collectors keep: errors that were joined come one a line.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, *zap.Logger) (Service, error)) error {
 	if err := proc.CheckAddr(cfg.ListenAddr()); err != nil {
@@ -126,7 +126,7 @@ func serve[C Config](name string, cfg C, proc Process, build func(context.Contex
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, ServeParams{Name: name, Addr: cfg.ListenAddr(), Service: service, Log: log, Drain: proc.Drain})
+	return Serve(ctx, ServeParams{Addr: cfg.ListenAddr(), Service: service, Log: log, Drain: proc.Drain})
 }
 
 // VersionLine is what every binary's version command prints.

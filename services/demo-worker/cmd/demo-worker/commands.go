@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
@@ -51,8 +50,7 @@ func run(args []string) int {
 }
 
 func fail(code int, err error) int {
-	// Faults that were joined come one a line.
-	fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, app.OneLine(err))
 	return code
 }
 

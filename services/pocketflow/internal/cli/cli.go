@@ -55,7 +55,7 @@ func Main(ctx context.Context, args []string, streams Streams) Exit {
 		return ExitOK
 	}
 	if err != nil {
-		fmt.Fprintf(streams.Err, "pocketflow: %s; see pocketflow --help\n", oneLine(err))
+		fmt.Fprintf(streams.Err, "pocketflow: %s; see pocketflow --help\n", term.Printable(app.OneLine(err)))
 		return ExitUsage
 	}
 	s := &session{Streams: streams, server: g.Server, output: g.Output, http: httpx.NewHTTPClient(), parsed: parsed}

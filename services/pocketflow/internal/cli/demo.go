@@ -85,7 +85,7 @@ func (s *session) withSuite(ctx context.Context, dir string, use func(context.Co
 	bound := make(chan net.Addr, 1)
 	group.Go(func() error {
 		return app.Serve(running, app.ServeParams{
-			Name: "pocketflow", Addr: cfg.Addr, Service: services, Log: log, Drain: demoDrain,
+			Addr: cfg.Addr, Service: services, Log: log, Drain: demoDrain,
 			Started: func(addr net.Addr) { bound <- addr },
 		})
 	})

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -82,7 +82,7 @@ func exitOf(err error) Exit {
 func report(w io.Writer, err error) {
 	var e *errs.Error
 	if !errors.As(err, &e) {
-		fmt.Fprintln(w, "pocketflow: "+oneLine(err))
+		fmt.Fprintln(w, "pocketflow: "+term.Printable(app.OneLine(err)))
 		return
 	}
 	if len(e.Faults) == 0 {
@@ -91,12 +91,6 @@ func report(w io.Writer, err error) {
 	}
 	fmt.Fprintf(w, "pocketflow: %s (%s)\n", countOf(len(e.Faults), "fault"), e.Code)
 	writeFaults(w, e.Faults)
-}
-
-// oneLine is an error's text on one line: errors that were joined come one a
-// line, and scripts read the first.
-func oneLine(err error) string {
-	return term.Printable(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // because adds what the system said when a server cannot be reached, without

@@ -32,7 +32,7 @@ func (c serveCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	return app.Serve(ctx, app.ServeParams{
-		Name: "pocketflow", Addr: c.Addr, Service: services, Log: log, Drain: c.Drain,
+		Addr: c.Addr, Service: services, Log: log, Drain: c.Drain,
 		Started: func(addr net.Addr) {
 			if term.IsTerminal(s.Out) {
 				fmt.Fprintln(s.Out, c.greeting(addr))
