@@ -43,7 +43,7 @@ func (c taskStartCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	req := schedulerapi.CreateTaskRequest{Version: c.Version, Params: params, RequestID: c.RequestID}
-	if remote.IsID(c.Flow, ids.Version) {
+	if ids.Valid(ids.Version, c.Flow) {
 		req.FlowVersionID = c.Flow
 	} else if req.FlowID, err = srv.FlowID(ctx, c.Flow); err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
-	"github.com/pocketflowgo/pocketflow/shared/ids"
 )
 
 // answers serves the given handlers, one a request, the last one for ever.
@@ -62,11 +61,4 @@ func TestFollow_EndsWhenThereIsNothingToFollow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = answers(t, task("running")).Follow(ctx, "task-1", func(schedulerapi.Task) { cancel() })
 	require.ErrorIs(t, err, context.Canceled)
-}
-
-func TestIsID_TellsIdsFromNames(t *testing.T) {
-	t.Parallel()
-	require.True(t, remote.IsID(ids.New(ids.Flow), ids.Flow))
-	require.False(t, remote.IsID(ids.New(ids.Task), ids.Flow))
-	require.False(t, remote.IsID("flow-control", ids.Flow), "a name may begin like an id")
 }

@@ -7,9 +7,6 @@ package remote
 import (
 	"context"
 	"net/http"
-	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
@@ -44,15 +41,9 @@ func Connect(base string, hc *http.Client) (*Server, error) {
 // FlowID is the id of the flow that the text names: the text itself when it is
 // an id, else that of the flow of this name. errs.NotFound when there is none.
 func (s *Server) FlowID(ctx context.Context, nameOrID string) (string, error) {
-	if IsID(nameOrID, ids.Flow) {
+	if ids.Valid(ids.Flow, nameOrID) {
 		return nameOrID, nil
 	}
 	flow, err := s.Flows.FindFlow(ctx, nameOrID)
 	return flow.ID, err
-}
-
-// IsID reports whether the text has the form of an id with the prefix.
-func IsID(text string, prefix ids.Prefix) bool {
-	rest, ok := strings.CutPrefix(text, string(prefix)+"-")
-	return ok && uuid.Validate(rest) == nil
 }
