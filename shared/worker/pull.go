@@ -11,6 +11,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
 
@@ -164,17 +165,15 @@ func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) err
 	retry := pause.Backoff{First: firstRetry, Most: mostWait}
 	for {
 		err := p.complete(ctx, claimed, a)
-		switch code := errs.CodeOf(err); {
+		switch {
 		case err == nil:
 			return nil
-		case claimGone(err):
+		case claimGone(err), a.failed() && parcel.Refused(err):
 			return err
-		case !a.failed() && (code == errs.InvalidArgument || code == errs.MalformedBody || code == errs.BodyTooLarge):
+		case parcel.Refused(err):
 			// The result itself is refused. Unanswered, the job would come
 			// back and be refused again.
 			a = failure(Permanent(fmt.Errorf("the queue-gateway refused the result: %w", err)))
-		case code == errs.InvalidArgument || code == errs.MalformedBody || code == errs.BodyTooLarge:
-			return err
 		}
 		if !pause.For(ctx, retry.Next()) {
 			return fmt.Errorf("complete: %w (last try: %w)", context.Cause(ctx), err)
