@@ -181,7 +181,6 @@ func (w *Worker) services() []string { return slices.Sorted(maps.Keys(w.handlers
 const (
 	typeHTTP  = "http"
 	typeAsync = "async"
-	urlQueue  = "queue" // the url of a worker that nobody calls
 )
 
 func (w *Worker) registration(listener net.Listener) registryapi.RegisterRequest {
@@ -191,7 +190,7 @@ func (w *Worker) registration(listener net.Listener) registryapi.RegisterRequest
 	}
 	switch {
 	case w.cfg.Mode == Pull:
-		req.Type, req.URL = typeAsync, urlQueue
+		req.Type, req.URL = typeAsync, registryapi.QueueURL
 	case req.URL == "":
 		req.URL = "http://" + listener.Addr().String()
 	}

@@ -15,10 +15,14 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
+// QueueURL is what a worker that nobody calls, because it fetches its work from
+// the queue, gives for its URL.
+const QueueURL = "queue"
+
 // RegisterRequest registers a worker, or registers it again.
 type RegisterRequest struct {
 	ID             string            `json:"id"`
-	URL            string            `json:"url"` // the word "queue" for a pull worker
+	URL            string            `json:"url"` // QueueURL for a pull worker
 	Services       []string          `json:"services"`
 	Type           string            `json:"type,omitempty"` // http (also when empty), async, local
 	Load           Load              `json:"load"`

@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	pullURL   = "queue" // what pull workers give for a URL
 	maxWaitMS = 60_000
 	maxTTL    = 365 * 24 * 60 * 60 // seconds
 )
@@ -55,7 +54,7 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case body.Type != "":
 		worker.Type = storage.WorkerType(strings.ToLower(body.Type))
-	case strings.EqualFold(body.URL, pullURL):
+	case strings.EqualFold(body.URL, registryapi.QueueURL):
 		// A pull worker that names no type says with its URL that it cannot be
 		// called.
 		worker.Type = storage.WorkerAsync

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -20,9 +21,6 @@ const (
 	maxLabels   = 64
 	maxLabel    = 1024
 )
-
-// pullURL is what workers that are not called may give as their address.
-const pullURL = "queue"
 
 func (r *Roster) checkRegistration(w storage.Worker) error {
 	faults := slices.Concat(checkID(w.ID), checkServices(w.Services), r.checkURL(w.Type, w.URL), checkLabels(w.Labels))
@@ -44,7 +42,7 @@ func (r *Roster) checkRegistration(w storage.Worker) error {
 // an address that lists show has to pass in any case.
 func (r *Roster) checkURL(kind storage.WorkerType, url string) []errs.Fault {
 	switch {
-	case url == "" || (url == pullURL && kind != storage.WorkerHTTP):
+	case url == "" || (url == registryapi.QueueURL && kind != storage.WorkerHTTP):
 		return nil
 	case len(url) > maxURL:
 		return []errs.Fault{fault("url", "is over %d bytes", maxURL)}
