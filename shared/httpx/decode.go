@@ -81,8 +81,8 @@ func wellFormed(data []byte) error {
 		line, column := position(data, at+1)
 		return errs.New(errs.MalformedBody, "the body is not UTF-8: line %d, column %d: byte 0x%02x", line, column, data[at])
 	}
-	var any json.RawMessage
-	err := json.Unmarshal(data, &any)
+	var value json.RawMessage
+	err := json.Unmarshal(data, &value)
 	if err == nil {
 		return nil
 	}
