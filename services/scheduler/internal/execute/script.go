@@ -75,7 +75,7 @@ func (s *Scripts) do(ctx context.Context, x engine.Execution) engine.RunResult {
 		return failed(CodeScriptNotStartable, "the script cannot be started: %s", err).RunResult
 	case end.tooLarge:
 		return failed(CodeTooLarge, "the script's output is over %d bytes", s.maxOutput).RunResult
-	case end.state.Success():
+	case end.state.ExitCode() == 0:
 		return output(script.OutputMode, end.stdout)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return timedOut(x).RunResult

@@ -49,7 +49,13 @@ func (c command) run(ctx context.Context, limit int) (ended, error) {
 	if err := cmd.Start(); err != nil {
 		return ended{}, err
 	}
-	g.wait(cmd)
+	// The leader is a zombie while its group is killed. Where that cannot be
+	// had, the group is killed just after.
+	if awaitLeader(cmd.Process.Pid) {
+		g.finish(cmd.Process.Pid)
+	}
+	_ = cmd.Wait() // the process state says how it ended
+	g.finish(cmd.Process.Pid)
 	return ended{state: cmd.ProcessState, stdout: stdout.bytes, stderr: stderr, tooLarge: stdout.over}, nil
 }
 

@@ -191,7 +191,7 @@ func TestScript_LeavesNoProcessBehind(t *testing.T) {
 			t.Parallel()
 			script := flow.Script{Code: parent + c.code, Language: "sh", WorkDir: t.TempDir(), TimeoutMS: 10_000}
 			if c.want == engine.CodeTimeout {
-				script.TimeoutMS = 1500 // enough for the child to be there
+				script.TimeoutMS = 3000 // enough for the child to be there
 			}
 			result := do(t, scripting(t, "sh"), scriptExecution(script))
 			if c.want == "" {
@@ -202,6 +202,13 @@ func TestScript_LeavesNoProcessBehind(t *testing.T) {
 			requireDead(t, childIn(t, script.WorkDir))
 		})
 	}
+}
+
+func TestScript_IsKilledAsSoonAsItWritesTooMuch(t *testing.T) {
+	t.Parallel()
+	script := flow.Script{Code: `printf '%1001s' x; sleep 3; echo > late`, Language: "sh", WorkDir: t.TempDir()}
+	require.Equal(t, CodeTooLarge, do(t, scripting(t, "sh"), scriptExecution(script)).Error.Code)
+	require.NoFileExists(t, filepath.Join(script.WorkDir, "late"))
 }
 
 func TestScript_IsKilledWhenTheAttemptIsAborted(t *testing.T) {
