@@ -85,6 +85,18 @@ type Fault struct {
 	Message string `json:"message"`
 }
 
+// Faults gathers what is wrong with an input, so that its sender hears of
+// everything at once. The zero value has found nothing.
+type Faults []Fault
+
+// Add notes that what is at the path is missing, malformed or out of range.
+func (f *Faults) Add(path, format string, args ...any) {
+	*f = append(*f, Fault{Path: path, Code: string(InvalidArgument), Message: fmt.Sprintf(format, args...)})
+}
+
+// Err is nil, or one invalid_argument with every fault.
+func (f Faults) Err() error { return Invalid(InvalidArgument, f) }
+
 // Error is an error for people outside.
 type Error struct {
 	Code   Code

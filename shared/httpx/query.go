@@ -1,7 +1,6 @@
 package httpx
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -18,7 +17,7 @@ import (
 // match in any letter case and with or without underscores.
 type Query struct {
 	values map[string]string
-	faults []errs.Fault
+	faults errs.Faults
 }
 
 // NewQuery reads the query of r. Of a name given twice the first value counts.
@@ -27,7 +26,7 @@ func NewQuery(r *http.Request) *Query {
 	q := &Query{values: map[string]string{}}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		q.fault("", "the query string is malformed: "+err.Error())
+		q.fault("", "the query string is malformed: %s", err)
 	}
 	// Sorted, so that of two spellings of one name the same one wins always.
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -37,7 +36,7 @@ func NewQuery(r *http.Request) *Query {
 		}
 		q.values[key] = value
 		if fault := textFault(value); fault != "" {
-			q.fault(name, fault)
+			q.fault(name, "%s", fault)
 		}
 	}
 	return q
@@ -45,15 +44,15 @@ func NewQuery(r *http.Request) *Query {
 
 // fault records what is wrong with a name; what was wrong with it first says
 // enough.
-func (q *Query) fault(name, message string) {
+func (q *Query) fault(name, format string, args ...any) {
 	if slices.ContainsFunc(q.faults, func(f errs.Fault) bool { return f.Path == name }) {
 		return
 	}
-	q.faults = append(q.faults, errs.Fault{Path: name, Code: string(errs.InvalidArgument), Message: message})
+	q.faults.Add(name, format, args...)
 }
 
 // Err is nil, or every fault found so far.
-func (q *Query) Err() error { return errs.Invalid(errs.InvalidArgument, q.faults) }
+func (q *Query) Err() error { return q.faults.Err() }
 
 // String is the value of name, "" when it is absent.
 func (q *Query) String(name string) string { return q.values[normalize(name)] }
@@ -75,7 +74,7 @@ func (q *Query) Int(name string, b Bounds) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < b.Min || n > b.Max {
-		q.fault(name, fmt.Sprintf("must be a whole number from %d to %d", b.Min, b.Max))
+		q.fault(name, "must be a whole number from %d to %d", b.Min, b.Max)
 		return b.Default
 	}
 	return n
@@ -98,7 +97,7 @@ func OneOf[T ~string](q *Query, name string, all []T) T {
 		}
 		names[i] = string(one)
 	}
-	q.fault(name, "must be one of "+strings.Join(names, ", "))
+	q.fault(name, "must be one of %s", strings.Join(names, ", "))
 	return ""
 }
 

@@ -39,18 +39,16 @@ func hasNUL(text string) bool { return strings.IndexByte(text, 0) >= 0 }
 // called in the same process sees them unchecked.
 func HeaderText(r *http.Request, name string) (string, error) {
 	value := r.Header.Get(name)
-	var fault string
+	var faults errs.Faults
 	switch {
 	case !utf8.ValidString(value):
-		fault = notUTF8
+		faults.Add(http.CanonicalHeaderKey(name), notUTF8)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		fault = "must not contain control characters"
+		faults.Add(http.CanonicalHeaderKey(name), "must not contain control characters")
 	default:
 		return value, nil
 	}
-	return "", errs.Invalid(errs.InvalidArgument, []errs.Fault{
-		{Path: http.CanonicalHeaderKey(name), Code: string(errs.InvalidArgument), Message: fault},
-	})
+	return "", faults.Err()
 }
 
 // texts finds NUL in what was decoded into a field: a text, or a list or map

@@ -7,7 +7,6 @@ package flows
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -42,12 +41,12 @@ func (f *Flows) Create(ctx context.Context, name, description string) (storage.F
 	name = strings.TrimSpace(name)
 	faults := checkText("name", name)
 	if utf8.RuneCountInString(name) > maxName {
-		faults = append(faults, fault("name", "is over %d characters", maxName))
+		faults.Add("name", "is over %d characters", maxName)
 	}
 	if utf8.RuneCountInString(description) > maxDescription {
-		faults = append(faults, fault("description", "is over %d characters", maxDescription))
+		faults.Add("description", "is over %d characters", maxDescription)
 	}
-	if err := invalid(faults); err != nil {
+	if err := faults.Err(); err != nil {
 		return storage.Flow{}, err
 	}
 	made := storage.Flow{ID: ids.New(ids.Flow), Name: name, Description: description, CreatedAt: storage.Now()}
@@ -59,7 +58,7 @@ func (f *Flows) Create(ctx context.Context, name, description string) (storage.F
 
 // Get returns a flow by id. Error: storage.ErrNotFound.
 func (f *Flows) Get(ctx context.Context, id string) (storage.Flow, error) {
-	if err := invalid(checkText("id", id)); err != nil {
+	if err := checkText("id", id).Err(); err != nil {
 		return storage.Flow{}, err
 	}
 	return f.store.GetFlow(ctx, id)
@@ -68,7 +67,7 @@ func (f *Flows) Get(ctx context.Context, id string) (storage.Flow, error) {
 // Find returns the first flow that took the name. Error: storage.ErrNotFound.
 func (f *Flows) Find(ctx context.Context, name string) (storage.Flow, error) {
 	name = strings.TrimSpace(name)
-	if err := invalid(checkText("name", name)); err != nil {
+	if err := checkText("name", name).Err(); err != nil {
 		return storage.Flow{}, err
 	}
 	return f.store.FindFlow(ctx, name)
@@ -78,13 +77,13 @@ func (f *Flows) Find(ctx context.Context, name string) (storage.Flow, error) {
 func (f *Flows) List(ctx context.Context, query storage.FlowQuery) (storage.Page[storage.Flow], error) {
 	query.Name = strings.TrimSpace(query.Name)
 	faults := slices.Concat(checkOptional("name", query.Name), checkOptional("cursor", query.Cursor))
-	if err := invalid(faults); err != nil {
+	if err := faults.Err(); err != nil {
 		return storage.Page[storage.Flow]{}, err
 	}
 	return f.store.ListFlows(ctx, query)
 }
 
-func checkOptional(path, text string) []errs.Fault {
+func checkOptional(path, text string) errs.Faults {
 	if text == "" {
 		return nil
 	}
@@ -93,20 +92,14 @@ func checkOptional(path, text string) []errs.Fault {
 
 // checkText refuses what no id and no name can be. Postgres takes neither NUL
 // nor broken UTF-8 in text, and control characters garble logs and terminals.
-func checkText(path, text string) []errs.Fault {
+func checkText(path, text string) (faults errs.Faults) {
 	switch {
 	case text == "":
-		return []errs.Fault{fault(path, "is required")}
+		faults.Add(path, "is required")
 	case !utf8.ValidString(text):
-		return []errs.Fault{fault(path, "must be UTF-8")}
+		faults.Add(path, "must be UTF-8")
 	case strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		return []errs.Fault{fault(path, "must not hold control characters")}
+		faults.Add(path, "must not hold control characters")
 	}
-	return nil
+	return faults
 }
-
-func fault(path, format string, args ...any) errs.Fault {
-	return errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: fmt.Sprintf(format, args...)}
-}
-
-func invalid(faults []errs.Fault) error { return errs.Invalid(errs.InvalidArgument, faults) }

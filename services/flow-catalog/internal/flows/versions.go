@@ -35,7 +35,7 @@ type Published struct {
 // invalid_argument unless there is one source; faults of the definition are in
 // the report alone.
 func (f *Flows) Validate(sources []flow.Source) (flow.Report, error) {
-	if err := invalid(checkSources(sources)); err != nil {
+	if err := checkSources(sources).Err(); err != nil {
 		return flow.Report{}, err
 	}
 	_, report := flow.Check(sources[0], f.rules)
@@ -80,28 +80,28 @@ func (f *Flows) Publish(ctx context.Context, p Publication) (Published, error) {
 func (p Publication) check() error {
 	faults := slices.Concat(checkText("flow_id", p.FlowID), checkNumber(p.Version))
 	if !slices.Contains(storage.VersionStatuses, p.Status) {
-		faults = append(faults, fault("status", "must be published or draft"))
+		faults.Add("status", "must be published or draft")
 	}
-	return invalid(append(faults, checkSources(p.Sources)...))
+	return append(faults, checkSources(p.Sources)...).Err()
 }
 
-func checkSources(sources []flow.Source) []errs.Fault {
+func checkSources(sources []flow.Source) (faults errs.Faults) {
 	if n := len(sources); n != 1 {
-		return []errs.Fault{fault("definition", "must be given once, as definition (object), definition_json or definition_yaml (text); it is given %d times", n)}
+		faults.Add("definition", "must be given once, as definition (object), definition_json or definition_yaml (text); it is given %d times", n)
 	}
-	return nil
+	return faults
 }
 
-func checkNumber(version int) []errs.Fault {
+func checkNumber(version int) (faults errs.Faults) {
 	if version < 0 || version > MaxVersion {
-		return []errs.Fault{fault("version", "must be a number from 1 to %d, or 0 for the next", MaxVersion)}
+		faults.Add("version", "must be a number from 1 to %d, or 0 for the next", MaxVersion)
 	}
-	return nil
+	return faults
 }
 
 // Version returns a version by id. Error: storage.ErrNotFound.
 func (f *Flows) Version(ctx context.Context, id string) (storage.FlowVersion, error) {
-	if err := invalid(checkText("id", id)); err != nil {
+	if err := checkText("id", id).Err(); err != nil {
 		return storage.FlowVersion{}, err
 	}
 	return f.store.GetVersion(ctx, id)
@@ -110,7 +110,7 @@ func (f *Flows) Version(ctx context.Context, id string) (storage.FlowVersion, er
 // Versions returns all versions of a flow, newest first. Error:
 // storage.ErrNotFound for an unknown flow.
 func (f *Flows) Versions(ctx context.Context, flowID string) ([]storage.FlowVersion, error) {
-	if err := invalid(checkText("flow_id", flowID)); err != nil {
+	if err := checkText("flow_id", flowID).Err(); err != nil {
 		return nil, err
 	}
 	return f.store.ListVersions(ctx, flowID)
@@ -119,7 +119,7 @@ func (f *Flows) Versions(ctx context.Context, flowID string) ([]storage.FlowVers
 // Resolve returns the flow's version of that number in whatever status, or
 // with number 0 its highest published one. Error: not_found.
 func (f *Flows) Resolve(ctx context.Context, flowID string, number int) (storage.FlowVersion, error) {
-	if err := invalid(slices.Concat(checkText("flow_id", flowID), checkNumber(number))); err != nil {
+	if err := slices.Concat(checkText("flow_id", flowID), checkNumber(number)).Err(); err != nil {
 		return storage.FlowVersion{}, err
 	}
 	version, err := f.store.ResolveVersion(ctx, flowID, number)

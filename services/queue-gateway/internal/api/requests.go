@@ -14,21 +14,17 @@ import (
 )
 
 // checker gathers every fault of a request.
-type checker struct{ faults []errs.Fault }
-
-func (c *checker) fault(path, format string, args ...any) {
-	c.faults = append(c.faults, errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: fmt.Sprintf(format, args...)})
-}
+type checker struct{ errs.Faults }
 
 func (c *checker) required(path, value string) {
 	if value == "" {
-		c.fault(path, "is required")
+		c.Add(path, "is required")
 	}
 }
 
 func (c *checker) within(path string, value, least, most int) {
 	if value < least || value > most {
-		c.fault(path, "must be from %d to %d", least, most)
+		c.Add(path, "must be from %d to %d", least, most)
 	}
 }
 
@@ -40,13 +36,11 @@ func (c *checker) visibility(ms int) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (c *checker) err() error { return errs.Invalid(errs.InvalidArgument, c.faults) }
-
 func pollParams(body queueapi.PollRequest) (queue.PollParams, error) {
 	var c checker
 	c.required("worker_id", body.WorkerID)
 	if n := len(body.Services); n == 0 || n > queue.MaxServices {
-		c.fault("services", "must name 1 to %d services", queue.MaxServices)
+		c.Add("services", "must name 1 to %d services", queue.MaxServices)
 	}
 	for i, service := range body.Services {
 		c.required(fmt.Sprintf("services[%d]", i), service)
@@ -61,7 +55,7 @@ func pollParams(body queueapi.PollRequest) (queue.PollParams, error) {
 	return queue.PollParams{
 		WorkerID: body.WorkerID, Services: slices.Compact(slices.Sorted(slices.Values(body.Services))), Max: most,
 		Wait: time.Duration(body.WaitMS) * time.Millisecond, Visibility: visibility,
-	}, c.err()
+	}, c.Err()
 }
 
 func answerOf(body queueapi.CompleteRequest) (queue.Answer, error) {
@@ -70,14 +64,14 @@ func answerOf(body queueapi.CompleteRequest) (queue.Answer, error) {
 	return queue.Answer{
 		Claim: storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, RunID: body.RunID,
 		Result: body.Result, Error: body.Error, Retryable: body.Retryable, LogPath: body.LogPath,
-	}, c.err()
+	}, c.Err()
 }
 
 func extension(body queueapi.HeartbeatRequest) (storage.ClaimRef, time.Duration, error) {
 	var c checker
 	c.required("queue_id", body.QueueID)
 	visibility := c.visibility(body.VisibilityMS)
-	return storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, visibility, c.err()
+	return storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, visibility, c.Err()
 }
 
 func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
@@ -90,10 +84,10 @@ func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 		c.required(at("run_id"), job.RunID)
 		c.required(at("service"), job.Service)
 		if !isObject(job.Input) {
-			c.fault(at("input"), `must be the object {"input","params","run_id"}`)
+			c.Add(at("input"), `must be the object {"input","params","run_id"}`)
 		}
 		if job.AvailableAt < 0 {
-			c.fault(at("available_at"), "must not be negative")
+			c.Add(at("available_at"), "must not be negative")
 		}
 		stored := storage.Job{
 			ID: job.ID, TaskID: job.TaskID, RunID: job.RunID, NodeKey: job.NodeKey, Path: job.Path,
@@ -104,7 +98,7 @@ func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 		}
 		jobs = append(jobs, stored)
 	}
-	return jobs, c.err()
+	return jobs, c.Err()
 }
 
 // isObject tells whether well-formed JSON is an object.

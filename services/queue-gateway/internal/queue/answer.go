@@ -37,9 +37,9 @@ func (q *Queue) Complete(ctx context.Context, a Answer) error {
 		return err
 	}
 	if a.RunID != "" && a.RunID != job.RunID {
-		return errs.Invalid(errs.InvalidArgument, []errs.Fault{{
-			Path: "run_id", Code: string(errs.InvalidArgument), Message: "is not the run of job " + job.ID,
-		}})
+		var faults errs.Faults
+		faults.Add("run_id", "is not the run of job %s", job.ID)
+		return faults.Err()
 	}
 	now := storage.Now()
 	payload, err := resultMessage(job, a, now)

@@ -23,7 +23,7 @@ const (
 // where it listens now. Errors: storage.ErrNotFound for a worker that is in
 // the database neither, invalid_argument.
 func (r *Roster) Heartbeat(ctx context.Context, beat storage.Heartbeat) error {
-	if err := invalid(append(checkID(beat.ID), checkLoad(beat.Load)...)); err != nil {
+	if err := append(checkID(beat.ID), checkLoad(beat.Load)...).Err(); err != nil {
 		return err
 	}
 	beat.At = storage.Now()
@@ -62,7 +62,7 @@ func (r *Roster) absorb(beat storage.Heartbeat) (known bool, err error) {
 	if !known {
 		return false, nil
 	}
-	if err := invalid(r.checkURL(worker.Type, beat.URL)); err != nil {
+	if err := r.checkURL(worker.Type, beat.URL).Err(); err != nil {
 		return true, err
 	}
 	if beat.URL == worker.URL {

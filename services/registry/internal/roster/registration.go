@@ -25,85 +25,85 @@ const (
 func (r *Roster) checkRegistration(w storage.Worker) error {
 	faults := slices.Concat(checkID(w.ID), checkServices(w.Services), r.checkURL(w.Type, w.URL), checkLabels(w.Labels))
 	if w.Type == storage.WorkerHTTP && w.URL == "" {
-		faults = append(faults, fault("url", "is required for a worker of type http"))
+		faults.Add("url", "is required for a worker of type http")
 	}
 	if !slices.Contains(storage.WorkerTypes, w.Type) {
-		faults = append(faults, fault("type", "must be http, async or local"))
+		faults.Add("type", "must be http, async or local")
 	}
 	faults = append(faults, checkLoad(w.Load)...)
 	if w.MaxConcurrency < 0 {
-		faults = append(faults, fault("max_concurrency", "must not be negative"))
+		faults.Add("max_concurrency", "must not be negative")
 	}
-	return invalid(faults)
+	return faults.Err()
 }
 
 // checkURL judges an address that was given; whether one is needed is the
 // registration's affair. A worker that is not called may name the queue, but
 // an address that lists show has to pass in any case.
-func (r *Roster) checkURL(kind storage.WorkerType, url string) []errs.Fault {
+func (r *Roster) checkURL(kind storage.WorkerType, url string) (faults errs.Faults) {
 	switch {
 	case url == "" || (url == registryapi.QueueURL && kind != storage.WorkerHTTP):
 		return nil
 	case len(url) > maxURL:
-		return []errs.Fault{fault("url", "is over %d bytes", maxURL)}
+		faults.Add("url", "is over %d bytes", maxURL)
+		return faults
 	}
-	var faults []errs.Fault
 	for _, message := range r.config.Addresses.Check(url) {
-		faults = append(faults, fault("url", "%s", message))
+		faults.Add("url", "%s", message)
 	}
 	return faults
 }
 
-func checkID(id string) []errs.Fault { return checkName("id", id) }
+func checkID(id string) errs.Faults { return checkName("id", id) }
 
-func checkServices(services []string) []errs.Fault {
+func checkServices(services []string) (faults errs.Faults) {
 	switch {
 	case len(services) == 0:
-		return []errs.Fault{fault("services", "must name at least one service")}
+		faults.Add("services", "must name at least one service")
 	case len(services) > maxServices:
-		return []errs.Fault{fault("services", "must not name more than %d services", maxServices)}
+		faults.Add("services", "must not name more than %d services", maxServices)
+		return faults
 	}
-	var faults []errs.Fault
 	for i, service := range services {
 		faults = append(faults, checkName(fmt.Sprintf("services[%d]", i), service)...)
 	}
 	return faults
 }
 
-func checkLabels(labels map[string]string) []errs.Fault {
+func checkLabels(labels map[string]string) (faults errs.Faults) {
 	if len(labels) > maxLabels {
-		return []errs.Fault{fault("labels", "must not hold more than %d labels", maxLabels)}
+		faults.Add("labels", "must not hold more than %d labels", maxLabels)
+		return faults
 	}
-	var faults []errs.Fault
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if checkName("", key) != nil {
-			faults = append(faults, fault("labels", "must have keys of 1 to %d bytes without control characters", maxName))
+			faults.Add("labels", "must have keys of 1 to %d bytes without control characters", maxName)
 			continue
 		}
 		if value := labels[key]; len(value) > maxLabel || !plain(value) {
-			faults = append(faults, fault("labels."+key, "must have at most %d bytes and no control characters", maxLabel))
+			faults.Add("labels."+key, "must have at most %d bytes and no control characters", maxLabel)
 		}
 	}
 	return faults
 }
 
-func checkLoad(load int) []errs.Fault {
+func checkLoad(load int) (faults errs.Faults) {
 	if load < 0 {
-		return []errs.Fault{fault("load", "must not be negative")}
+		faults.Add("load", "must not be negative")
 	}
-	return nil
+	return faults
 }
 
-func checkName(path, name string) []errs.Fault {
+func checkName(path, name string) (faults errs.Faults) {
 	switch {
 	case strings.TrimSpace(name) == "":
-		return []errs.Fault{fault(path, "is required")}
+		faults.Add(path, "is required")
 	case len(name) > maxName:
-		return []errs.Fault{fault(path, "is over %d bytes", maxName)}
+		faults.Add(path, "is over %d bytes", maxName)
 	case !plain(name):
-		return []errs.Fault{fault(path, "must not hold control characters")}
+		faults.Add(path, "must not hold control characters")
 	}
-	return nil
+	return faults
 }
 
 // plain tells whether text can be stored and shown anywhere: Postgres takes no
@@ -111,9 +111,3 @@ func checkName(path, name string) []errs.Fault {
 func plain(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
-
-func fault(path, format string, args ...any) errs.Fault {
-	return errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: fmt.Sprintf(format, args...)}
-}
-
-func invalid(faults []errs.Fault) error { return errs.Invalid(errs.InvalidArgument, faults) }

@@ -156,7 +156,7 @@ func (r *Roster) Register(ctx context.Context, worker storage.Worker) error {
 
 // Deregister forgets a worker at once. Error: storage.ErrNotFound.
 func (r *Roster) Deregister(ctx context.Context, id string) error {
-	if err := invalid(checkID(id)); err != nil {
+	if err := checkID(id).Err(); err != nil {
 		return err
 	}
 	r.membership.RLock()

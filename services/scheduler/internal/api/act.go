@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -75,28 +74,25 @@ func (a *api) signal(w http.ResponseWriter, r *http.Request) error {
 }
 
 func checkSignal(req schedulerapi.SignalRequest) error {
-	var faults []errs.Fault
-	fault := func(path, message string) {
-		faults = append(faults, errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: message})
-	}
+	var faults errs.Faults
 	if req.TaskID == "" {
-		fault("task_id", "is required")
+		faults.Add("task_id", "is required")
 	}
 	switch {
 	case req.Key == "":
-		fault("key", "is required")
+		faults.Add("key", "is required")
 	case strings.HasPrefix(req.Key, "_"):
-		fault("key", `must not begin with "_"`)
+		faults.Add("key", `must not begin with "_"`)
 	case len(req.Key) > maxSignal:
-		fault("key", fmt.Sprintf("is over %d bytes", maxSignal))
+		faults.Add("key", "is over %d bytes", maxSignal)
 	}
 	if req.Value == nil {
-		fault("value", "is required; any JSON value, null included")
+		faults.Add("value", "is required; any JSON value, null included")
 	}
 	if len(req.SignalID) > maxSignal {
-		fault("signal_id", fmt.Sprintf("is over %d bytes", maxSignal))
+		faults.Add("signal_id", "is over %d bytes", maxSignal)
 	}
-	return errs.Invalid(errs.InvalidArgument, faults)
+	return faults.Err()
 }
 
 // append puts one event into a task's log.

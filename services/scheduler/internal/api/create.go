@@ -74,24 +74,21 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 
 // checkCreate names every fault and returns the params as compact JSON.
 func checkCreate(req *schedulerapi.CreateTaskRequest) (json.RawMessage, error) {
-	var faults []errs.Fault
-	fault := func(path, message string) {
-		faults = append(faults, errs.Fault{Path: path, Code: string(errs.InvalidArgument), Message: message})
-	}
+	var faults errs.Faults
 	if req.FlowID == "" && req.FlowVersionID == "" {
-		fault("flow_id", "flow_id or flow_version_id is required")
+		faults.Add("flow_id", "flow_id or flow_version_id is required")
 	}
 	if req.Version < 0 {
-		fault("version", "must not be negative")
+		faults.Add("version", "must not be negative")
 	}
 	if len(req.RequestID) > maxRequestID {
-		fault("request_id", fmt.Sprintf("is over %d bytes", maxRequestID))
+		faults.Add("request_id", "is over %d bytes", maxRequestID)
 	}
 	field, params := "params", req.Params
 	hasParams := !rawjson.IsNull(params)
 	if req.ParamsJSON != "" {
 		if hasParams {
-			fault("params_json", "params came in both forms")
+			faults.Add("params_json", "params came in both forms")
 		}
 		field, params, hasParams = "params_json", json.RawMessage(req.ParamsJSON), true
 	}
@@ -100,9 +97,9 @@ func checkCreate(req *schedulerapi.CreateTaskRequest) (json.RawMessage, error) {
 	case !hasParams:
 		compact.WriteString("{}")
 	case json.Compact(compact, params) != nil || rawjson.TypeOf(compact.Bytes()) != rawjson.Object:
-		fault(field, "must be a JSON object")
+		faults.Add(field, "must be a JSON object")
 	}
-	return compact.Bytes(), errs.Invalid(errs.InvalidArgument, faults)
+	return compact.Bytes(), faults.Err()
 }
 
 func (a *api) version(r *http.Request, req schedulerapi.CreateTaskRequest) (*plans.Version, error) {
