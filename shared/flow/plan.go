@@ -94,6 +94,7 @@ type Timer struct {
 type Wait struct {
 	Signal   string     // key of the signal that lets the node pass; "" when no key can be named
 	Value    expr.Value // what passes it when it is not null, "" or false
+	Whole    bool       // Value is the whole of what the signal writes, not a place inside it
 	Strategy FailureStrategy
 }
 

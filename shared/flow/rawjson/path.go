@@ -132,6 +132,9 @@ func (s step) follow(raw json.RawMessage) (json.RawMessage, bool) {
 	return nil, false
 }
 
+// Len is the number of steps; 0 for the value itself.
+func (p Path) Len() int { return len(p.steps) }
+
 // First is the first key of the path; "" when it starts with an element or
 // leads to the value itself.
 func (p Path) First() string {

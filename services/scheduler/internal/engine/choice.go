@@ -8,9 +8,6 @@ import (
 // choose decides at once; its run starts and finishes in the same step.
 func (s *step) choose(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	frame.Attempt = 1
-	if limit := s.program.Limits.MaxValue; len(frame.Input) > limit {
-		return s.refuse(sc, node, frame, CodeTooLarge, tooLargeInput(len(frame.Input), limit))
-	}
 	s.startRun(sc, frame, storage.RunRunning)
 
 	done := s.finish(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))

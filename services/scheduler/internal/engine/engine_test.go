@@ -599,7 +599,7 @@ func TestWait_PassesByAValueThatIsThere(t *testing.T) {
 		require.Equal(t, passes, p.state.Status == storage.TaskRunning, value)
 		if passes {
 			p.answer(p.take(), value)
-			require.Equal(t, storage.TaskWaiting, p.state.Status, "the same value lets one visit pass")
+			require.Equal(t, storage.TaskRunning, p.state.Status, "a value that a node wrote lets every visit pass")
 		}
 	}
 }
@@ -659,4 +659,68 @@ func TestWait_SurvivesStorage(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, back.Attach(p.runs))
 	require.Equal(t, p.state, back)
+}
+
+func TestWait_ForPlacesInsideAValue(t *testing.T) {
+	t.Parallel()
+	const flowOf = `{"start":"paid","nodes":{
+		"paid":{"kind":"wait_event","signal_key":"$shared.order.paid","post":{"output_key":"p"}},
+		"shipped":{"kind":"wait_event","signal_key":"$shared.order.shipped","post":{"output_key":"s"}},
+		"end":{"kind":"executor","service":"s"}},
+		"edges":[{"from":"paid","to":"shipped"},{"from":"shipped","to":"end"}]}`
+
+	p := play(t, flowOf, `{}`)
+	p.signal("order", `{"status":"created"}`)
+	require.Equal(t, "paid", p.state.CurrentNode(), "the signal left nothing there")
+	p.signal("order", `{"paid":7}`)
+	require.Equal(t, "shipped", p.state.CurrentNode())
+	require.Contains(t, string(p.state.Shared), `"p":7`, "the value is the one at the place")
+	p.signal("order", `{"paid":7,"shipped":8}`)
+	require.Contains(t, string(p.state.Shared), `"s":8`)
+	require.Equal(t, "end", p.take().Path)
+
+	p = load(t, flowOf, `{}`)
+	p.signal("order", `{"status":"created"}`)
+	p.signal("order", `{"paid":7}`)
+	p.apply(Event{Kind: storage.EventStarted})
+	require.Equal(t, "shipped", p.state.CurrentNode(), "one that came before counts as well, if it left something")
+
+	p = play(t, replace(flowOf, `"start":"paid"`, `"start":"make"`, `"nodes":{`, `"nodes":{"make":{"kind":"executor","service":"s","post":{"output_key":"order"}},`,
+		`"edges":[`, `"edges":[{"from":"make","to":"paid"},`), `{}`)
+	p.answer(p.take(), `{"paid":true,"shipped":true}`)
+	require.Equal(t, "end", p.take().Path, "what a node wrote lets both pass")
+}
+
+func TestWait_IsNotPassedByWhatItsOwnPostMadeOfASignal(t *testing.T) {
+	t.Parallel()
+	p := play(t, `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"order","post":{"output_map":{"order":"id"}}}},"edges":[{"from":"w","to":"w"}]}`, `{}`)
+	p.signal("order", `{"id":5}`)
+	require.JSONEq(t, `{"order":5}`, string(p.state.Shared))
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	require.Len(t, p.runs, 2)
+}
+
+func TestWait_BoundsWhatIsKept(t *testing.T) {
+	t.Parallel()
+	p := load(t, replace(waiting, "%MORE%", "", "%EDGE%", ""), `{}`)
+	for range 5 {
+		p.signal("go", `"`+strings.Repeat("x", 300<<10)+`"`)
+	}
+	require.Equal(t, CodeTooLarge, p.state.Failure.Code)
+}
+
+func TestVisit_BoundsInputAndParamsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	big := `"` + strings.Repeat("x", 600<<10) + `"`
+	for name, node := range map[string]string{
+		"executor": `{"kind":"executor","service":"s"`, "choice": `{"kind":"choice","default_action":"x"`,
+		"timer": `{"kind":"timer","delay_ms":1`, "wait": `{"kind":"wait_event","signal_key":"k"`,
+	} {
+		for _, part := range []string{`,"prep":{"input_map":{"a":"$params.big","b":"$params.big"}}}`, `,"params":{"a":"$params.big","b":"$params.big"}}`} {
+			p := play(t, `{"start":"a","nodes":{"a":`+node+part+`}}`, `{"big":`+big+`}`)
+			require.Equal(t, storage.TaskFailed, p.state.Status, name)
+			require.Equal(t, CodeTooLarge, p.state.Failure.Code, name)
+			require.Less(t, len(p.runs[0].Input)+len(p.runs[0].Params), 1<<10, "what was too large is not stored")
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -49,11 +50,13 @@ func (e *Event) Data() (json.RawMessage, error) {
 	case e.Signal != nil:
 		body = e.Signal
 	}
-	data, err := json.Marshal(body)
-	if err != nil {
+	var data bytes.Buffer
+	encoder := json.NewEncoder(&data)
+	encoder.SetEscapeHTML(false) // values keep their bytes, spaces aside
+	if err := encoder.Encode(body); err != nil {
 		return nil, fmt.Errorf("encode %s event: %w", e.Kind, err)
 	}
-	return data, nil
+	return bytes.TrimSpace(data.Bytes()), nil
 }
 
 // ReadEvent reads an event back from the log.

@@ -18,9 +18,6 @@ func (s *step) attempt(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 	if err != nil {
 		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
 	}
-	if limit := s.program.Limits.MaxValue; len(frame.Input) > limit {
-		return s.refuse(sc, node, frame, CodeTooLarge, tooLargeInput(len(frame.Input), limit))
-	}
 	frame.Phase, frame.Due = PhaseRunning, 0
 	status := storage.RunRunning
 	if node.Type == flow.ExecQueue {
@@ -36,18 +33,14 @@ func (s *step) attempt(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 }
 
 // refuse fails a node that cannot even start, with a run that says why and
-// without the input, which may be what is wrong.
+// without the input and params, which may be what is wrong.
 func (s *step) refuse(sc scope, node *flow.PlanNode, frame *NodeFrame, code, message string) *outcome {
-	frame.Input = nil
+	frame.Input, frame.Params = nil, nil
 	s.startRun(sc, frame, storage.RunRunning)
 	s.finishRun(frame, storage.RunFinish{Status: storage.RunError, ErrorCode: code, ErrorText: message})
 	return &outcome{node: node, failure: &Failure{
 		Node: sc.pathOf(frame.Key), Code: code, Message: message, Attempts: frame.Attempt,
 	}}
-}
-
-func tooLargeInput(size, limit int) string {
-	return fmt.Sprintf("the input has %d bytes, the most is %d", size, limit)
 }
 
 // timeout is how long one attempt may take; 0 is without bound. A definition

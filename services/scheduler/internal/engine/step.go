@@ -103,6 +103,10 @@ func (s *step) visit(sc scope, key string) *outcome {
 	frame.Params = node.EffectiveParams(reads)
 	reads.Params = frame.Params
 	frame.Input = node.Prep.Input(reads)
+	if size, limit := max(len(frame.Input), len(frame.Params)), s.program.Limits.MaxValue; size > limit {
+		frame.Attempt = 1
+		return s.refuse(sc, node, frame, CodeTooLarge, fmt.Sprintf("the input or the params have %d bytes, the most is %d", size, limit))
+	}
 
 	switch node.Kind {
 	case flow.KindChoice:
@@ -125,7 +129,7 @@ func (s *step) maxSteps() int {
 }
 
 // leave takes the edge that the outcome selects. It is false when the flow has
-// ended, and with it, for now, the task.
+// ended, and with it the task.
 func (s *step) leave(sc scope, done outcome) (key string, more bool) {
 	sc.frame.Node = nil
 	s.state.Action = done.action
@@ -157,7 +161,7 @@ func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
 		return "", false
 	}
 	s.state.Action = action
-	*sc.shared = set(*sc.shared, "error", done.failure.JSON())
+	*sc.shared = rawjson.Set(*sc.shared, "error", done.failure.JSON())
 	if key == "" {
 		s.end(storage.TaskCompleted, "", nil)
 		return "", false
@@ -207,8 +211,4 @@ func (f *Failure) JSON() json.RawMessage {
 	// A struct of strings and a number always encodes.
 	text, _ := json.Marshal(f)
 	return text
-}
-
-func set(object json.RawMessage, key string, value json.RawMessage) json.RawMessage {
-	return rawjson.Set(object, key, value)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
@@ -34,9 +35,6 @@ func (s *step) timerDue(sc scope, node *flow.PlanNode, frame *NodeFrame) (time.T
 
 // fire ends a timer's visit. Its result is null.
 func (s *step) fire(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	reads := sc.reads(frame)
-	output := []byte("null")
-	done := s.finish(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
-	s.finishRun(frame, finishOf(done, output))
-	return done
+	reads, null := sc.reads(frame), json.RawMessage("null")
+	return s.endWait(sc, node, frame, waitEnd{action: node.Post.Action(reads, null), shared: node.Post.Write(reads, null), output: null})
 }

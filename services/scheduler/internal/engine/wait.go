@@ -14,13 +14,14 @@ import (
 
 // Signals are what a task's waits have to do with the signals it was sent. A
 // signal lets one visit pass: it is kept here until that visit comes, and the
-// value that it leaves in the shared state lets no further visit pass.
+// value that it leaves in the shared state lets no further visit pass. A value
+// that a node wrote there lets every visit pass.
 type Signals struct {
 	// Kept are the values that no wait has taken yet, oldest first, by key.
 	// Only keys that the plan waits for are kept.
 	Kept map[string][]json.RawMessage `json:"kept,omitempty"`
-	// Spent are digests of the values that a wait has passed by, by key.
-	Spent map[string]string `json:"spent,omitempty"`
+	// Left are digests of what signals left in the shared state, by key.
+	Left map[string]string `json:"left,omitempty"`
 }
 
 func (s *Signals) keep(key string, value json.RawMessage) {
@@ -49,12 +50,31 @@ func (s *Signals) take(key string) (json.RawMessage, bool) {
 	return values[0], true
 }
 
-func (s *Signals) spend(key string, value json.RawMessage) {
-	s.Spent = maps.Clone(s.Spent)
-	if s.Spent == nil {
-		s.Spent = map[string]string{}
+// leave remembers that the value under the key is a signal's.
+func (s *Signals) leave(key string, shared json.RawMessage) {
+	value, _ := rawjson.Field(shared, key)
+	s.Left = maps.Clone(s.Left)
+	if s.Left == nil {
+		s.Left = map[string]string{}
 	}
-	s.Spent[key] = digest(value)
+	s.Left[key] = digest(value)
+}
+
+// left reports whether the value under the key is one that a signal left.
+func (s *Signals) left(key string, shared json.RawMessage) bool {
+	value, ok := rawjson.Field(shared, key)
+	return ok && s.Left[key] == digest(value)
+}
+
+// size is the bytes of what is kept.
+func (s *Signals) size() int {
+	n := 0
+	for _, values := range s.Kept {
+		for _, value := range values {
+			n += len(value)
+		}
+	}
+	return n
 }
 
 // digest tells values apart without keeping them twice.
@@ -72,17 +92,32 @@ func (s *step) startWait(sc scope, node *flow.PlanNode, frame *NodeFrame) *outco
 		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
 	}
 	s.startRun(sc, frame, storage.RunRunning)
-	if value, ok := s.state.Signals.take(node.Wait.Signal); ok {
+	if value, ok := s.kept(sc, node, frame); ok {
 		return s.pass(sc, node, frame, value)
 	}
-	if value := node.Wait.Value.Resolve(sc.reads(frame)); lets(value) && s.state.Signals.Spent[node.Wait.Signal] != digest(value) {
-		return s.pass(sc, node, frame, value)
+	value := node.Wait.Value.Resolve(sc.reads(frame))
+	if lets(value) && !s.state.Signals.left(node.Wait.Signal, *sc.shared) {
+		return s.goOn(sc, node, frame, value)
 	}
 	frame.Phase, frame.Due = PhaseWaiting, 0
 	if timeout > 0 {
 		frame.Due = micros(s.at.Add(timeout))
 	}
 	return nil
+}
+
+// kept takes a signal that came before the visit. For a wait on a place inside a
+// value, those that left nothing there are passed over.
+func (s *step) kept(sc scope, node *flow.PlanNode, frame *NodeFrame) (json.RawMessage, bool) {
+	for {
+		value, ok := s.state.Signals.take(node.Wait.Signal)
+		if !ok || node.Wait.Whole {
+			return value, ok
+		}
+		if found := node.Wait.Value.Resolve(sc.reads(frame)); lets(found) {
+			return found, true
+		}
+	}
 }
 
 // lets reports whether a value in the shared state lets a wait pass.
@@ -99,10 +134,17 @@ func lets(value json.RawMessage) bool {
 	return true
 }
 
-// pass ends the visit with the value that it waited for.
+// pass ends the visit by a signal. What the key holds after it, written by the
+// signal or by the node's own post, is that signal's.
 func (s *step) pass(sc scope, node *flow.PlanNode, frame *NodeFrame, value json.RawMessage) *outcome {
+	done := s.goOn(sc, node, frame, value)
+	s.state.Signals.leave(node.Wait.Signal, *sc.shared)
+	return done
+}
+
+// goOn ends the visit with the value that it waited for.
+func (s *step) goOn(sc scope, node *flow.PlanNode, frame *NodeFrame, value json.RawMessage) *outcome {
 	reads := sc.reads(frame)
-	s.state.Signals.spend(node.Wait.Signal, node.Wait.Value.Resolve(reads))
 	subject := rawjson.Set(nil, "signal", value)
 	return s.endWait(sc, node, frame, waitEnd{
 		action: node.Post.Action(reads, subject), shared: node.Post.Write(reads, value), output: value,
@@ -130,17 +172,18 @@ func (s *step) waitTimedOut(sc scope, node *flow.PlanNode, frame *NodeFrame) *ou
 		Node: sc.pathOf(node.Key), Code: CodeTimeout, Attempts: frame.Attempt,
 		Message: fmt.Sprintf("no signal %q came in time", node.Wait.Signal),
 	}
+	closed := storage.RunFinish{Status: storage.RunTimeout, ErrorCode: failure.Code, ErrorText: failure.Message}
 	_, caught := sc.plan.TimeoutEdge(node.Key)
 	goesOn := node.Wait.Strategy == flow.Continue || node.Wait.Strategy == flow.IgnoreErrors
 	switch {
 	case node.Wait.Strategy == flow.RetryFailed && frame.Attempt <= node.Retry.Max:
-		s.finishRun(frame, storage.RunFinish{Status: storage.RunTimeout, ErrorCode: failure.Code, ErrorText: failure.Message})
+		s.finishRun(frame, closed)
 		return s.startWait(sc, node, frame)
-	case goesOn, !caught && node.Post.ActionStatic != "":
+	case goesOn || !caught && node.Post.ActionStatic != "":
 		reads, null := sc.reads(frame), json.RawMessage("null")
 		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: node.Post.Write(reads, null), output: null})
 	}
-	s.finishRun(frame, storage.RunFinish{Status: storage.RunTimeout, ErrorCode: failure.Code, ErrorText: failure.Message})
+	s.finishRun(frame, closed)
 	return &outcome{node: node, failure: failure}
 }
 
@@ -157,19 +200,31 @@ func (s *step) signal(signal *Signal) {
 	if !sc.plan.WaitsFor(signal.Key) {
 		return
 	}
+	s.state.Signals.leave(signal.Key, shared)
 	if frame := sc.frame.Node; frame != nil && frame.Phase == PhaseWaiting {
 		if node := sc.plan.Node(frame.Key); node.Wait != nil && node.Wait.Signal == signal.Key {
-			if done := s.pass(sc, node, frame, signal.Value); done != nil {
-				s.resume(sc, *done)
-			}
+			s.heard(sc, node, frame, signal.Value)
 			return
 		}
 	}
-	if kept := s.state.Signals.Kept[signal.Key]; len(kept) >= maxKept {
-		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("%d signals %q came that no wait has taken", len(kept), signal.Key)})
+	if len(s.state.Signals.Kept[signal.Key]) >= maxKept || s.state.Signals.size()+len(signal.Value) > s.program.Limits.MaxValue {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("too many signals came that no wait has taken, the last one %q", signal.Key)})
 		return
 	}
 	s.state.Signals.keep(signal.Key, signal.Value)
+}
+
+// heard gives the waiting node its signal. A wait on a place inside the value
+// goes on waiting when the signal left nothing there.
+func (s *step) heard(sc scope, node *flow.PlanNode, frame *NodeFrame, value json.RawMessage) {
+	if !node.Wait.Whole {
+		if value = node.Wait.Value.Resolve(sc.reads(frame)); !lets(value) {
+			return
+		}
+	}
+	if done := s.pass(sc, node, frame, value); done != nil {
+		s.resume(sc, *done)
+	}
 }
 
 // maxKept bounds the signals of one key that wait for their visit.

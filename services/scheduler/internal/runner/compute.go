@@ -85,9 +85,12 @@ func (d *drive) logEntry(in input, seq int64) (storage.TaskEvent, error) {
 		logged.Seq = seq
 		return logged, nil
 	}
-	data, err := in.event.Data()
-	if err != nil {
-		return storage.TaskEvent{}, err
+	data := in.data
+	if data == nil {
+		var err error
+		if data, err = in.event.Data(); err != nil {
+			return storage.TaskEvent{}, err
+		}
 	}
 	source := in.sourceID
 	if source == "" {

@@ -54,7 +54,8 @@ func (r *Runner) insert(ctx context.Context, task storage.NewTask) (storage.Crea
 // createAndStart uses the place that the caller has reserved.
 func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version *plans.Version, state engine.State) (storage.CreateOutcome, error) {
 	holdCtx, h := r.hold(task.ID, 0)
-	d := r.driveOf(h, task, version, state)
+	d := r.newDrive(h, task, goOn)
+	d.begin(task, version, state)
 	driving := false
 	letGo := func() {
 		r.letGo(h)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -53,19 +54,23 @@ const (
 	untilTold extent = "until_told"
 )
 
-func (r *Runner) driveOf(h *held, task storage.Task, version *plans.Version, state engine.State) *drive {
+// newDrive makes the drive of a task in hand. Give it what it executes with
+// begin.
+func (r *Runner) newDrive(h *held, task storage.Task, extent extent) *drive {
 	return &drive{
-		r: r, held: h, extent: goOn,
-		log: r.Log.With(zap.String("task_id", task.ID)),
-		program: engine.Program{
-			Plan: version.Plan, TaskID: task.ID, Params: task.Params, Limits: r.Limits,
-		},
+		r: r, held: h, extent: extent,
+		log:   r.Log.With(zap.String("task_id", task.ID)),
 		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
-		state: state, seq: task.Seq, inboxDone: task.InboxDone,
+		seq:   task.Seq, inboxDone: task.InboxDone,
 		running: map[string]context.CancelFunc{},
 		ended:   make(chan engine.RunResult),
 		over:    make(chan struct{}),
 	}
+}
+
+func (d *drive) begin(task storage.Task, version *plans.Version, state engine.State) {
+	d.program = engine.Program{Plan: version.Plan, TaskID: task.ID, Params: task.Params, Limits: d.r.Limits}
+	d.state = state
 }
 
 // run drives on from the committed state, of which the given executions are to
@@ -110,7 +115,7 @@ func (d *drive) execute(ctx context.Context, x engine.Execution) {
 	d.running[x.RunID] = cancel
 	d.group.Go(func() {
 		defer cancel()
-		result, err := d.r.Executor.Do(ctx, d.lease.TaskID, x)
+		result, err := d.attempt(ctx, x)
 		if err != nil {
 			return // aborted: nobody waits for it
 		}
@@ -119,6 +124,19 @@ func (d *drive) execute(ctx context.Context, x engine.Execution) {
 		case <-d.over:
 		}
 	})
+}
+
+// attempt is one execution. A panic in it is its failure and no one else's.
+func (d *drive) attempt(ctx context.Context, x engine.Execution) (result engine.RunResult, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("execution_panicked", zap.String("node", x.Path), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			result, err = engine.RunResult{RunID: x.RunID, Error: &engine.RunError{
+				Code: CodeInternal, Message: "the execution failed inside the scheduler", Final: true,
+			}}, nil
+		}
+	}()
+	return d.r.Executor.Do(ctx, d.lease.TaskID, x)
 }
 
 // next waits until something has happened. It may return nothing, when what
@@ -135,7 +153,8 @@ func (d *drive) next(ctx context.Context) ([]input, error) {
 		if d.running[result.RunID] == nil {
 			return nil, nil // aborted while it handed over
 		}
-		return []input{d.finished(result)}, nil
+		in, err := d.finished(result)
+		return []input{in}, err
 	case <-d.held.news:
 		return d.inbox(ctx)
 	case <-due:
@@ -148,7 +167,8 @@ func (d *drive) next(ctx context.Context) ([]input, error) {
 // input is an event to apply. Those from the inbox are in the log already.
 type input struct {
 	event    engine.Event
-	sourceID string // "": the step makes one from the seq
+	sourceID string          // "": the step makes one from the seq
+	data     json.RawMessage // of the event, when it is encoded already
 	logged   *storage.TaskEvent
 }
 
@@ -159,11 +179,19 @@ func (in input) source() string {
 	return in.sourceID
 }
 
-func (d *drive) finished(result engine.RunResult) input {
-	return input{
-		event:    engine.Event{Kind: storage.EventRunFinished, At: d.r.Now(), Result: &result},
-		sourceID: RunSource(result.RunID),
+// finished is the end of an execution, read back from what the log will hold: a
+// replay must apply the same bytes.
+func (d *drive) finished(result engine.RunResult) (input, error) {
+	logged := storage.TaskEvent{TaskID: d.lease.TaskID, SourceID: RunSource(result.RunID), Kind: storage.EventRunFinished, At: d.r.Now()}
+	event := engine.Event{Kind: logged.Kind, At: logged.At, Result: &result}
+	var err error
+	if logged.Data, err = event.Data(); err != nil {
+		return input{}, err
 	}
+	if event, err = engine.ReadEvent(logged); err != nil {
+		return input{}, err
+	}
+	return input{event: event, sourceID: logged.SourceID, data: logged.Data}, nil
 }
 
 func (d *drive) fired() input {
@@ -181,9 +209,13 @@ func RunSource(runID string) string { return "run:" + runID }
 
 // inbox reads the events from outside that are not applied.
 func (d *drive) inbox(ctx context.Context) ([]input, error) {
-	events, err := d.r.Store.LoadInbox(ctx, d.lease.TaskID, inboxBatch)
+	var events []storage.TaskEvent
+	err := d.r.patiently(ctx, "load_inbox_failed", func() (err error) {
+		events, err = d.r.Store.LoadInbox(ctx, d.lease.TaskID, inboxBatch)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("load inbox: %w", err)
+		return nil, err
 	}
 	inputs := make([]input, 0, len(events))
 	for _, logged := range events {
@@ -266,7 +298,7 @@ func storable(inputs []input, refused error) ([]input, error) {
 			failed := *result
 			failed.Result = nil
 			failed.Error = &engine.RunError{Code: CodeNotStorable, Message: "the database refuses the result", Final: true}
-			out[i].event.Result = &failed
+			out[i].event.Result, out[i].data = &failed, nil
 			replaced = true
 		}
 	}
@@ -276,8 +308,11 @@ func storable(inputs []input, refused error) ([]input, error) {
 	return out, nil
 }
 
-// CodeNotStorable is the code of a run whose result the database refuses.
-const CodeNotStorable = "not_storable"
+// The codes of failures that are the runner's.
+const (
+	CodeNotStorable = "not_storable" // the database refuses the result
+	CodeInternal    = "internal"     // a bug; the log has it
+)
 
 // besides is what is to be applied besides the event that ends the task: what
 // is in the inbox by now, and the drive's own inputs. A cancel stays in it, in
@@ -300,26 +335,35 @@ func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]inp
 	}), nil
 }
 
-// settle commits, and tries again while storage is away: the work is done, and
-// only the record of it is missing. Repeating is safe, see SettleSteps.
+// settle commits. Repeating is safe, see SettleSteps.
 func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.StepOutcome, error) {
-	failing := false
-	for {
-		outcomes, err := d.r.Store.SettleSteps(ctx, []storage.TaskStep{record})
-		if err == nil {
-			return outcomes[0], nil
-		}
+	var outcomes []storage.StepOutcome
+	err := d.r.patiently(ctx, "settle_failed", func() (err error) {
+		outcomes, err = d.r.Store.SettleSteps(ctx, []storage.TaskStep{record})
+		return err
+	})
+	if err != nil {
+		return storage.StepOutcome{}, err
+	}
+	return outcomes[0], nil
+}
+
+// patiently repeats a call of storage while that is away: the work on a task in
+// hand is worth more than the wait. It fails with what ended ctx, or when the
+// data itself is refused.
+func (r *Runner) patiently(ctx context.Context, what string, call func() error) error {
+	for failing := false; ; failing = true {
+		err := call()
 		switch {
+		case err == nil, errors.Is(err, storage.ErrInvalidData):
+			return err
 		case ctx.Err() != nil:
-			return storage.StepOutcome{}, context.Cause(ctx)
-		case errors.Is(err, storage.ErrInvalidData):
-			return storage.StepOutcome{}, err
+			return context.Cause(ctx)
 		case !failing:
-			failing = true // once: an outage meets every task
-			d.log.Error("settle_failed", zap.Error(err))
+			r.Log.Error(what, zap.Error(err)) // once: an outage meets every task
 		}
 		if !pause.For(ctx, storagePause) {
-			return storage.StepOutcome{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

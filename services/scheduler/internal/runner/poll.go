@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -134,12 +135,11 @@ func (r *Runner) extend(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 
+	var failure error // of a batch; the others are extended all the same
 	for len(leases) > 0 {
 		n := min(len(leases), leaseBatch)
 		outcomes, err := r.Store.ExtendLeases(ctx, leases[:n], now.Add(r.LeaseTTL))
-		if err != nil {
-			return err
-		}
+		failure = errors.Join(failure, err)
 		for i, outcome := range outcomes {
 			switch {
 			case outcome.Err != nil:
@@ -150,6 +150,9 @@ func (r *Runner) extend(ctx context.Context) error {
 			}
 		}
 		leases, holders = leases[n:], holders[n:]
+	}
+	if failure != nil {
+		return failure
 	}
 	r.mu.Lock()
 	r.kept = now

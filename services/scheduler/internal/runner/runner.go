@@ -93,14 +93,15 @@ type Runner struct {
 	stopping chan struct{}  // closed: start nothing new
 	tasks    sync.WaitGroup // counts places taken
 
-	mu      sync.Mutex
-	started bool // Run was called and has not begun to stop
-	holding map[string]*held
-	places  int             // taken
-	starved bool            // somebody wanted a place and there was none
-	claims  int             // claims under way
-	kept    time.Time       // when leases were last extended, all of them
-	missed  map[string]bool // hints for unknown tasks that came while claims were under way
+	mu        sync.Mutex
+	accepting bool // Run was called and has not begun to stop
+	holding   map[string]*held
+	places    int             // taken
+	starved   bool            // somebody wanted a place and there was none
+	claims    int             // claims under way
+	kept      time.Time       // when leases were last extended, all of them
+	cutOff    bool            // the stop waits for executions no longer
+	passing   map[string]bool // tasks with hints that came for nobody while claims were under way
 }
 
 // New makes a runner. It starts nothing.
@@ -108,7 +109,7 @@ func New(config Config, deps Deps) *Runner {
 	return &Runner{
 		Config: config, Deps: deps,
 		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
-		holding: map[string]*held{}, missed: map[string]bool{},
+		holding: map[string]*held{}, passing: map[string]bool{},
 	}
 }
 
@@ -138,6 +139,15 @@ func (h *held) notify() {
 	select {
 	case h.news <- struct{}{}:
 	default:
+	}
+}
+
+func (h *held) hasStepped() bool {
+	select {
+	case <-h.stepped:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -173,7 +183,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 	}
 	r.mu.Lock()
-	r.started, r.kept = true, r.Now()
+	r.accepting, r.kept = true, r.Now()
 	r.mu.Unlock()
 
 	// Leases are extended and hints heard until the last task has let go.
@@ -192,7 +202,7 @@ func (r *Runner) Run(ctx context.Context) error {
 
 func (r *Runner) drain() {
 	r.mu.Lock()
-	r.started = false
+	r.accepting = false
 	r.mu.Unlock()
 	close(r.stopping)
 
@@ -209,6 +219,7 @@ func (r *Runner) drain() {
 	case <-timer.C:
 	}
 	r.mu.Lock()
+	r.cutOff = true
 	for _, h := range r.holding {
 		h.cancel(errCutOff)
 	}
@@ -235,7 +246,7 @@ func (r *Runner) InFlight() int {
 func (r *Runner) reserve(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.started {
+	if !r.accepting {
 		return 0
 	}
 	got := min(n, r.MaxInFlight-r.places)
@@ -276,7 +287,10 @@ func (r *Runner) hold(taskID string, epoch int64) (context.Context, *held) {
 		before.cancel(errLeaseLost)
 	}
 	r.holding[taskID] = h
-	if r.missed[taskID] {
+	if r.cutOff {
+		cancel(errCutOff)
+	}
+	if r.passing[taskID] {
 		h.notify()
 	}
 	return ctx, h
@@ -293,9 +307,14 @@ func (r *Runner) letGo(h *held) {
 	if r.holding[h.taskID] == h {
 		delete(r.holding, h.taskID)
 	}
+	unread := len(h.news) > 0
 	r.mu.Unlock()
 	h.cancel(nil)
 	h.markStepped()
+	if unread {
+		// News that came after the release was meant for whoever is next.
+		r.Poke()
+	}
 }
 
 func (r *Runner) holder(taskID string) *held {
@@ -322,7 +341,7 @@ func (r *Runner) claiming(claim func()) {
 	r.mu.Lock()
 	r.claims--
 	if r.claims == 0 {
-		clear(r.missed)
+		clear(r.passing)
 	}
 	r.mu.Unlock()
 }
@@ -332,15 +351,16 @@ func (r *Runner) hear(ctx context.Context) {
 	err := r.Store.Subscribe(ctx, func(hint storage.TaskHint) {
 		r.mu.Lock()
 		h := r.holding[hint.TaskID]
-		if h == nil && r.claims > 0 {
-			r.missed[hint.TaskID] = true
+		switch {
+		case h != nil:
+			h.notify() // under the lock: letGo looks whether it was read
+		case r.claims > 0:
+			r.passing[hint.TaskID] = true
 		}
 		r.mu.Unlock()
-		if h != nil {
-			h.notify()
-			return
+		if h == nil {
+			r.Poke()
 		}
-		r.Poke()
 	})
 	if err != nil && ctx.Err() == nil {
 		r.Log.Error("hints_ended", zap.Error(err))

@@ -307,7 +307,7 @@ func TestRunOnce_MakesOneStepAndLetsGo(t *testing.T) {
 	})
 	// Places but no poll: only run_once moves the task.
 	f.mu.Lock()
-	f.started = true
+	f.accepting = true
 	f.mu.Unlock()
 
 	released := func(task storage.Task) bool { return task.Lease.Owner == "" }

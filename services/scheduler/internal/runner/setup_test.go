@@ -153,7 +153,7 @@ func (f *fixture) run() *fixture {
 	require.Eventually(f.t, func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return f.started
+		return f.accepting
 	}, patience, time.Millisecond)
 	return f
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
@@ -28,26 +26,14 @@ func (r *Runner) start(task storage.Task, extent extent) *held {
 
 // take brings a claimed task back to life and drives it.
 func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent extent) {
-	d := &drive{r: r, held: h, log: r.Log.With(zap.String("task_id", task.ID)), lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch}}
+	d := r.newDrive(h, task, extent)
 	defer d.guard()
-	state, err := r.loadState(ctx, task)
+	inputs, err := d.revive(ctx, task)
 	if err != nil {
 		d.giveUp(err)
 		return
 	}
-	version, err := r.Plans.Get(ctx, task.FlowVersionID)
-	if err != nil {
-		d.giveUp(fmt.Errorf("get the plan: %w", err))
-		return
-	}
-	d = r.driveOf(h, task, version, state)
-	inputs, err := d.missed(ctx, task)
-	if err != nil {
-		d.giveUp(err)
-		return
-	}
-	d.extent = extent
-	if len(inputs) > 0 || state.Status != storage.TaskRunning {
+	if len(inputs) > 0 || d.state.Status != storage.TaskRunning {
 		s, err := d.step(ctx, inputs, extent)
 		if err != nil {
 			d.giveUp(err)
@@ -62,15 +48,34 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 	d.run(ctx, d.program.Resume(d.state))
 }
 
+// revive loads what the task is executed with, and returns what has happened to
+// it while nobody held it.
+func (d *drive) revive(ctx context.Context, task storage.Task) ([]input, error) {
+	state, err := d.r.loadState(ctx, task)
+	if err != nil {
+		return nil, err
+	}
+	version, err := d.r.Plans.Get(ctx, task.FlowVersionID)
+	if err != nil {
+		return nil, fmt.Errorf("get the plan: %w", err)
+	}
+	d.begin(task, version, state)
+	return d.backlog(ctx, task)
+}
+
 func (r *Runner) loadState(ctx context.Context, task storage.Task) (engine.State, error) {
 	state, err := engine.Load(task)
 	if err != nil {
 		return engine.State{}, err
 	}
 	if nos := state.ActiveRuns(); len(nos) > 0 {
-		runs, err := r.Store.LoadRuns(ctx, task.ID, nos)
+		var runs []storage.NodeRun
+		err := r.patiently(ctx, "load_runs_failed", func() (err error) {
+			runs, err = r.Store.LoadRuns(ctx, task.ID, nos)
+			return err
+		})
 		if err != nil {
-			return engine.State{}, fmt.Errorf("load runs: %w", err)
+			return engine.State{}, err
 		}
 		if err := state.Attach(runs); err != nil {
 			return engine.State{}, err
@@ -79,9 +84,9 @@ func (r *Runner) loadState(ctx context.Context, task storage.Task) (engine.State
 	return state, nil
 }
 
-// missed is what happened while nobody held the task: what is in its inbox,
-// its start if it has not started, and a due time that has come.
-func (d *drive) missed(ctx context.Context, task storage.Task) ([]input, error) {
+// backlog is what is in the task's inbox, its start if it has not started, and
+// a due time that has come.
+func (d *drive) backlog(ctx context.Context, task storage.Task) ([]input, error) {
 	var inputs []input
 	if task.InboxSeq > task.InboxDone {
 		var err error
@@ -92,7 +97,8 @@ func (d *drive) missed(ctx context.Context, task storage.Task) ([]input, error) 
 	if d.state.Steps == 0 {
 		inputs = append(inputs, input{event: engine.Event{Kind: storage.EventStarted, At: d.r.Now()}})
 	}
-	if elapsed(d.state.NextDue(), d.r.Now()) {
+	// What is left in a full inbox came before the time was looked at.
+	if len(inputs) < inboxBatch && elapsed(d.state.NextDue(), d.r.Now()) {
 		inputs = append(inputs, d.fired())
 	}
 	return inputs, nil
@@ -103,8 +109,14 @@ func (d *drive) missed(ctx context.Context, task storage.Task) ([]input, error) 
 // by now, or for which there is no place, is left to whoever comes to it.
 func (r *Runner) Attend(ctx context.Context, taskID string) error {
 	for {
-		if h := r.holder(taskID); h != nil {
+		switch h := r.holder(taskID); {
+		case h == nil:
+		case !h.hasStepped():
 			return h.untilStepped(ctx) // the poll was quicker
+		case pause.For(ctx, claimPause):
+			continue // it has released the task, or is about to: see who is next
+		default:
+			return ctx.Err()
 		}
 		if r.reserve(1) == 0 {
 			return nil

@@ -145,3 +145,84 @@ func TestPanic_PutsOneTaskOffAndLeavesTheOthers(t *testing.T) {
 	require.Greater(t, task.RunnableAt.Sub(storage.Now()), retryBrokenTaskAfter/2)
 	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond, "its place is free again")
 }
+
+// A signal that arrives while the task is being let go of must not wait for the
+// next poll, nor a cancel.
+func TestHint_ThatMeetsAReleaseIsNotLost(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openStore(t), echo, func(c *Config, _ *Deps) { c.PollInterval = time.Hour })
+	f.catalog.versions["wait"] = compile(t, "wait", `{"start":"a","nodes":{"a":{"kind":"executor","service":"s"},"w":{"kind":"wait_event","signal_key":"k"}},"edges":[{"from":"a","to":"w"}]}`)
+	f.run()
+	for i := range 150 {
+		id := f.create("wait")
+		for range i % 50 {
+			_, err := f.Store.GetTask(t.Context(), id) // some microseconds
+			require.NoError(t, err)
+		}
+		if i%2 == 0 {
+			require.NoError(t, f.send(id, "k").Err)
+			f.untilStatus(id, storage.TaskCompleted)
+			continue
+		}
+		f.cancelTask(id)
+		f.untilStatus(id, storage.TaskCanceled)
+	}
+}
+
+// flaky is a store whose reads of the inbox fail once.
+type flaky struct {
+	storage.Tasks
+	failed atomic.Bool
+}
+
+func (f *flaky) LoadInbox(ctx context.Context, taskID string, limit int) ([]storage.TaskEvent, error) {
+	if !f.failed.Swap(true) {
+		return nil, errors.New("connection reset")
+	}
+	return f.Tasks.LoadInbox(ctx, taskID, limit)
+}
+
+func TestInbox_ThatCannotBeReadForAMomentAbortsNothing(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var calls atomic.Int64
+	f := setup(t, &flaky{Tasks: openStore(t)}, func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		calls.Add(1)
+		return until(release)(ctx, id, x)
+	}).run()
+	id := f.create("one")
+	require.NoError(t, f.send(id, "k").Err)
+	f.until(id, func(task storage.Task) bool { return sharedOf(t, task)["k"] != nil })
+	close(release)
+	f.untilStatus(id, storage.TaskCompleted)
+	require.Equal(t, int64(1), calls.Load())
+}
+
+func TestExecution_ThatPanicsFailsItsRun(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openStore(t), func(context.Context, string, engine.Execution) (engine.RunResult, error) { panic("oh") }).run()
+	require.Contains(t, string(f.untilStatus(f.create("one"), storage.TaskFailed).Error), CodeInternal)
+}
+
+// The log holds the very bytes that were applied.
+func TestLog_ReplaysToTheSameBytes(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openStore(t), func(_ context.Context, _ string, x engine.Execution) (engine.RunResult, error) {
+		return engine.RunResult{RunID: x.RunID, Result: json.RawMessage(`{ "a" : "<b> & \u003c", "n": 1.50 }`)}, nil
+	}).run()
+	id := f.create("three")
+	task := f.untilStatus(id, storage.TaskCompleted)
+	events, err := f.Store.ListEvents(t.Context(), id, 0, 100)
+	require.NoError(t, err)
+	program := engine.Program{Plan: f.catalog.versions["three"].Plan, TaskID: id, Params: task.Params, Limits: f.Limits}
+	state := engine.NewState()
+	for _, logged := range events {
+		event, err := engine.ReadEvent(logged)
+		require.NoError(t, err)
+		state, _ = program.Step(state, event)
+	}
+	require.Equal(t, string(task.Shared), string(state.Shared))
+	text, err := state.JSON()
+	require.NoError(t, err)
+	require.Equal(t, string(task.State), string(text))
+}
