@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -76,10 +75,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 
 	s := &Service{store: store}
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
+	intake := results.Intake{Store: store, Now: storage.Now}
 	s.outbox = outbox.New(outbox.Deps{
-		Store: store, Queue: queue, Results: results.Intake{Store: store, Now: storage.Now}, Log: deps.Log, Now: storage.Now,
+		Store: store, Queue: queue, Results: intake, Log: deps.Log, Now: storage.Now,
 	})
-	owner, ownership := ownerOf(cfg)
+	owner, ownership, err := ownerOf(cfg)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	s.runner = runner.New(runner.Config{
 		Owner: owner, Ownership: ownership,
 		LeaseTTL: cfg.LeaseTTL, PollInterval: cfg.PollInterval,
@@ -89,27 +92,25 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
 		Executor: execute.New(execute.Deps{Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Log: deps.Log}),
 	})
-	s.routes = api.Routes(api.Deps{Store: store, Plans: cache, Runner: s.runner, Now: storage.Now})
+	s.routes = api.Routes(api.Deps{Store: store, Plans: cache, Runner: s.runner, Results: intake, Now: storage.Now})
 	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return s, nil
 }
 
-// ownerOf names this replica. A SQLite file has one process at a time, so the
+// ownerOf names this replica. Where the database has one process at a time, the
 // name can stay the same, and what a crash left leased is free at once.
-func ownerOf(cfg Config) (string, runner.Ownership) {
-	exclusive := !strings.HasPrefix(cfg.DB, "postgres://") && !strings.HasPrefix(cfg.DB, "postgresql://")
-	switch {
-	case exclusive && cfg.InstanceID == "":
-		return "scheduler", runner.Exclusive
-	case exclusive:
-		return cfg.InstanceID, runner.Exclusive
-	case cfg.InstanceID == "":
-		return ids.New(ids.Replica), runner.Shared
-	default:
-		return cfg.InstanceID, runner.Shared
+func ownerOf(cfg Config) (string, runner.Ownership, error) {
+	alone, err := connect.OneProcess(cfg.DB)
+	owner, ownership := ids.New(ids.Replica), runner.Shared
+	if alone {
+		owner, ownership = "scheduler", runner.Exclusive
 	}
+	if cfg.InstanceID != "" {
+		owner = cfg.InstanceID
+	}
+	return owner, ownership, err
 }
 
 // Handler implements app.Service.

@@ -77,6 +77,13 @@ func Queue(ctx context.Context, dataSource string, options Options) (storage.Que
 
 // open fails with ErrSchemaNewer when the schema is newer than the binary, and
 // with ErrLocked when another process has the SQLite file.
+// OneProcess reports whether the database behind the name serves one process at
+// a time, which its driver then sees to.
+func OneProcess(dataSource string) (bool, error) {
+	name, err := dsn.Parse(dataSource)
+	return name.Dialect == migrations.SQLite, err
+}
+
 func open(ctx context.Context, service, dataSource string, options Options) (*sqlstore.DB, error) {
 	fail := func(err error) (*sqlstore.DB, error) {
 		return nil, fmt.Errorf("open the %s database: %w", service, err)

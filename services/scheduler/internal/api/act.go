@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
-	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -127,8 +126,7 @@ func (a *api) results(w http.ResponseWriter, r *http.Request) error {
 	if len(req.Results) > maxResults {
 		return errs.New(errs.InvalidArgument, "more than %d results in one delivery", maxResults)
 	}
-	intake := results.Intake{Store: a.Store, Now: a.Now}
-	if err := intake.DeliverResults(r.Context(), req.Results); err != nil {
+	if err := a.Results.DeliverResults(r.Context(), req.Results); err != nil {
 		return wireError(err, "")
 	}
 	return ok(w)

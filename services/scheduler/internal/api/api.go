@@ -17,10 +17,16 @@ import (
 
 // Deps are what the handlers call.
 type Deps struct {
-	Store  storage.Tasks
-	Plans  Plans
-	Runner Runner
-	Now    func() time.Time
+	Store   storage.Tasks
+	Plans   Plans
+	Runner  Runner
+	Results Results
+	Now     func() time.Time
+}
+
+// Results takes pull workers' answers in.
+type Results interface {
+	DeliverResults(ctx context.Context, results []schedulerapi.JobResult) error
 }
 
 // Plans finds flow versions.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -91,7 +92,7 @@ func setup(t *testing.T) *fixture {
 		require.NoError(t, <-ended)
 		require.NoError(t, store.Close())
 	})
-	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{Store: store, Plans: c, Runner: r, Now: storage.Now}))
+	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{Store: store, Plans: c, Runner: r, Results: results.Intake{Store: store, Now: storage.Now}, Now: storage.Now}))
 	require.NoError(t, err)
 	return &fixture{t: t, handler: handler, store: store}
 }

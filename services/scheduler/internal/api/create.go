@@ -18,21 +18,6 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// canonical sorts the members of all objects; numbers keep their text.
-func canonical(params json.RawMessage) json.RawMessage {
-	decoder := json.NewDecoder(bytes.NewReader(params))
-	decoder.UseNumber()
-	var value any
-	if decoder.Decode(&value) != nil {
-		return params
-	}
-	sorted, err := json.Marshal(value)
-	if err != nil {
-		return params
-	}
-	return sorted
-}
-
 // maxRequestID bounds an idempotency key.
 const maxRequestID = 256
 
@@ -127,4 +112,19 @@ func requestHash(req schedulerapi.CreateTaskRequest, params json.RawMessage) str
 	params = canonical(params)
 	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %s", req.FlowID, req.FlowVersionID, req.Version, params))
 	return hex.EncodeToString(digest[:])
+}
+
+// canonical sorts the members of all objects; numbers keep their text.
+func canonical(params json.RawMessage) json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(params))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return params
+	}
+	sorted, err := json.Marshal(value)
+	if err != nil {
+		return params
+	}
+	return sorted
 }

@@ -31,6 +31,9 @@ const (
 	// firstDelivery is how long a message belongs to the runner that committed
 	// it, before a scan may take it.
 	firstDelivery = 5 * time.Second
+	// scanAgain is the pause after a scan that found a full batch: what piled up
+	// while the gateway was away leaves as fast as it is taken.
+	scanAgain = time.Millisecond
 	// scanEvery is the floor under offers.
 	scanEvery = time.Second
 	// maxPause bounds the pause after failed deliveries.
@@ -104,6 +107,10 @@ func (d *Deliverer) Run(ctx context.Context) {
 			messages = d.more(first)
 		case <-ticker.C:
 			messages = d.scan(ctx)
+			ticker.Reset(scanEvery)
+			if len(messages) == batch {
+				ticker.Reset(scanAgain)
+			}
 		}
 		if len(messages) == 0 {
 			continue
