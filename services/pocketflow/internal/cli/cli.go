@@ -20,7 +20,7 @@ import (
 // grammar is the command line. The fields' tags are its documentation.
 type grammar struct {
 	Server string      `help:"Base URL of the server." default:"http://127.0.0.1:8070" env:"POCKETFLOW_SERVER,SCHEDULER_BASE"`
-	Output term.Format `short:"o" help:"Form of the result: table or json." default:"table" enum:"table,json" env:"POCKETFLOW_OUTPUT"`
+	Output term.Format `short:"o" help:"Form of the result: table or json. Errors are text on stderr and an exit code with either." default:"table" enum:"table,json" env:"POCKETFLOW_OUTPUT"`
 
 	Serve   serveCmd   `cmd:"" help:"Serve: all services in this process, on SQLite unless told otherwise."`
 	Demo    demoCmd    `cmd:"" help:"Run the example flows with real workers and check the results."`
@@ -76,7 +76,7 @@ var errTold = errors.New("failed")
 func newParser(g *grammar, streams Streams, exit func(int)) (*kong.Kong, error) {
 	return kong.New(g,
 		kong.Name("pocketflow"),
-		kong.Description("PocketFlow runs workflows that are JSON graphs.\n\n"+exitHelp),
+		kong.Description("PocketFlow runs workflows that are JSON or YAML graphs.\n\n"+exitHelp),
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
