@@ -75,8 +75,6 @@ func Queue(ctx context.Context, dataSource string, options Options) (storage.Que
 	return sqlstore.NewQueue(db), nil
 }
 
-// open fails with ErrSchemaNewer when the schema is newer than the binary, and
-// with ErrLocked when another process has the SQLite file.
 // OneProcess reports whether the database behind the name serves one process at
 // a time, which its driver then sees to.
 func OneProcess(dataSource string) (bool, error) {
@@ -84,6 +82,8 @@ func OneProcess(dataSource string) (bool, error) {
 	return name.Dialect == migrations.SQLite, err
 }
 
+// open fails with ErrSchemaNewer when the schema is newer than the binary, and
+// with ErrLocked when another process has the SQLite file.
 func open(ctx context.Context, service, dataSource string, options Options) (*sqlstore.DB, error) {
 	fail := func(err error) (*sqlstore.DB, error) {
 		return nil, fmt.Errorf("open the %s database: %w", service, err)
