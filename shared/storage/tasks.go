@@ -292,8 +292,14 @@ type ClaimParams struct {
 
 // ExtendOutcome tells how one lease fared.
 type ExtendOutcome struct {
-	Err          error // nil, or ErrLeaseLost
-	InboxPending bool  // the inbox holds events that are not applied
+	// Err is nil, or ErrLeaseLost: the task is free, or somebody else's, or
+	// does not exist.
+	Err error
+	// Busy: another transaction holds the task's row; try again soon. The lease
+	// is not extended, and not lost; of the inbox nothing is known.
+	Busy bool
+	// InboxPending: the inbox holds events that are not applied.
+	InboxPending bool
 }
 
 // TaskQuery selects tasks; empty fields match all.
@@ -371,7 +377,9 @@ type Tasks interface {
 	// that readers do not see a recorded cancel disappear.
 	SettleSteps(ctx context.Context, steps []TaskStep) ([]StepOutcome, error)
 
-	// ExtendLeases moves the expiry (and RunnableAt) of leases forward.
+	// ExtendLeases moves the expiry (and RunnableAt) of leases forward. It does
+	// not wait for a row that somebody else holds locked: see
+	// ExtendOutcome.Busy. The other leases are extended nevertheless.
 	ExtendLeases(ctx context.Context, leases []LeaseRef, until time.Time) ([]ExtendOutcome, error)
 
 	// ReleaseLeases frees tasks without a step: they are runnable at the given

@@ -257,7 +257,11 @@ func raceBatches(t *testing.T, tasks storage.Tasks) {
 			case 1:
 				_, err = tasks.SettleSteps(t.Context(), steps)
 			default:
-				_, err = tasks.ExtendLeases(t.Context(), refs, after(time.Hour))
+				var extended []storage.ExtendOutcome
+				extended, err = tasks.ExtendLeases(t.Context(), refs, after(time.Hour))
+				for _, outcome := range extended {
+					assert.NoError(t, outcome.Err, "a row that is locked, or was changed meanwhile, is not a lost lease")
+				}
 			}
 			assert.NoError(t, err)
 		}

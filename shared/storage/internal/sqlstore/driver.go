@@ -58,8 +58,8 @@ type Dialect struct {
 	// SQLite has one writer at a time and needs no row locks.
 	ForUpdate string
 
-	// SkipLocked ends a SELECT that claims rows: those that another
-	// transaction is claiming are passed over instead of waited for.
+	// SkipLocked is ForUpdate for rows that the transaction can do without:
+	// those that another one holds are passed over instead of waited for.
 	SkipLocked string
 
 	// TableCount counts the tables of the name $1 in the service's schema.

@@ -3,8 +3,10 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -85,37 +87,86 @@ func (t *Tasks) NextRunnable(ctx context.Context) (time.Time, error) {
 	return next, nil
 }
 
-// Expiry and runnable_at are equal under a lease.
-const extendLeaseSQL = `
+// Expiry and runnable_at are equal under a lease. The inner SELECT ends with the
+// dialect's SkipLocked: the UPDATE would wait for a row that another transaction
+// holds, and all leases of the batch would wait, and expire, with it.
+const (
+	extendLeaseSQL = `
 UPDATE tasks SET lease_expiry = CASE WHEN lease_expiry < $3 THEN $3 ELSE lease_expiry END,
 	runnable_at = CASE WHEN lease_expiry < $3 THEN $3 ELSE lease_expiry END
-WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''
+WHERE id = (SELECT id FROM tasks WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
+	extendedSQL = `)
 RETURNING inbox_seq - inbox_done`
+)
 
-// ExtendLeases implements storage.Tasks.
+// Most rows that are passed over are held by a step or an append of this very
+// moment and come free within milliseconds. They are asked for again, for 70 ms
+// in all: a task that takes step after step might else be passed over each time.
+const (
+	extendTries      = 4
+	firstExtendPause = 10 * time.Millisecond
+	mostExtendPause  = 40 * time.Millisecond
+)
+
+// ExtendLeases implements storage.Tasks. Each try is a transaction of its own:
+// what is extended stays so, whatever becomes of the rest.
 func (t *Tasks) ExtendLeases(ctx context.Context, leases []storage.LeaseRef, until time.Time) ([]storage.ExtendOutcome, error) {
-	order := orderBy(leases, func(lease storage.LeaseRef) string { return lease.TaskID })
-	var outcomes []storage.ExtendOutcome
-	err := t.Write(ctx, func(ctx context.Context, tx Tx) error {
-		outcomes = make([]storage.ExtendOutcome, len(leases))
-		var updates Batch
-		for _, i := range order {
-			outcomes[i].Err = storage.ErrLeaseLost // unless the update finds its row
-			if !storable(leases[i].TaskID) {
-				continue
-			}
+	outcomes := make([]storage.ExtendOutcome, len(leases))
+	for i := range outcomes {
+		outcomes[i].Err = storage.ErrLeaseLost // unless its row is found
+	}
+	left := orderBy(leases, func(lease storage.LeaseRef) string { return lease.TaskID })
+	left = slices.DeleteFunc(left, func(i int) bool { return !storable(leases[i].TaskID) })
+	wait := pause.Backoff{First: firstExtendPause, Most: mostExtendPause}
+	for try := 1; ; try++ {
+		if err := t.extendLeases(ctx, extension{leases: leases, only: left, until: until}, outcomes); err != nil {
+			return nil, fmt.Errorf("extend leases: %w", err)
+		}
+		left = slices.DeleteFunc(left, func(i int) bool { return !outcomes[i].Busy })
+		if len(left) == 0 || try == extendTries || !pause.For(ctx, wait.Next()) {
+			return outcomes, nil
+		}
+	}
+}
+
+// extension is one try to extend some of the leases.
+type extension struct {
+	leases []storage.LeaseRef
+	only   []int // in order of the tasks' ids
+	until  time.Time
+}
+
+// extendLeases sets the outcomes of the try's leases.
+func (t *Tasks) extendLeases(ctx context.Context, try extension, outcomes []storage.ExtendOutcome) error {
+	extend := extendLeaseSQL + t.Dialect().SkipLocked + extendedSQL
+	return t.Write(ctx, func(ctx context.Context, tx Tx) error {
+		var updates, passedOver Batch
+		for _, i := range try.only {
+			outcomes[i] = storage.ExtendOutcome{Err: storage.ErrLeaseLost}
 			updates.Query(func(row Row) error {
 				pending, err := scanInt(row)
 				outcomes[i] = storage.ExtendOutcome{InboxPending: pending > 0}
 				return err
-			}, extendLeaseSQL, leases[i].TaskID, leases[i].Epoch, micros(until))
+			}, extend, try.leases[i].TaskID, try.leases[i].Epoch, micros(try.until))
 		}
-		return tx.Run(ctx, &updates)
+		if err := tx.Run(ctx, &updates); err != nil {
+			return err
+		}
+		// A row that was passed over can still be read, as it was committed last.
+		for _, i := range try.only {
+			if outcomes[i].Err == nil {
+				continue
+			}
+			passedOver.Query(func(row Row) error {
+				held, err := scanInt(row)
+				if held > 0 {
+					outcomes[i] = storage.ExtendOutcome{Busy: true}
+				}
+				return err
+			}, leaseIsHeldSQL, try.leases[i].TaskID, try.leases[i].Epoch)
+		}
+		return tx.Run(ctx, &passedOver)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("extend leases: %w", err)
-	}
-	return outcomes, nil
 }
 
 // Without a time, a task with an unread inbox would be left for ever; updated_at

@@ -21,6 +21,7 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 	}{
 		"claim":         {claimableSQL, "tasks_runnable (runnable_at<?)", []any{1, 1}},
 		"next runnable": {nextRunnableSQL, "COVERING INDEX tasks_runnable", nil},
+		"extend":        {extendLeaseSQL + extendedSQL, "(id=?)", []any{"t", 1, 1}},
 		"release owner": {releaseOwnerSQL, "tasks_runnable", []any{1, "o"}},
 		"find request":  {findRequestSQL, "tasks_request (request_id=?)", []any{"r"}},
 		"inbox":         {loadInboxSQL, "task_events_inbox (task_id=?)", []any{"t", 1}},

@@ -41,7 +41,8 @@ RETURNING inbox_seq`
 RETURNING inbox_seq`
 )
 
-// What kept a terminal step from ending its task: its lease, or its inbox.
+// Tells a lost lease from another reason why an update under it found no row: a
+// terminal step's inbox, or a row that was passed over.
 const leaseIsHeldSQL = `SELECT COUNT(*) FROM tasks WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
 
 func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]storage.StepOutcome, error) {
