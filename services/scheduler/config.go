@@ -44,10 +44,10 @@ const minLeaseTTL = time.Second
 
 // Validate names every setting that is out of range.
 func (c *Config) Validate() error {
-	var faults []errs.Fault
+	var faults errs.Faults
 	check := func(ok bool, setting, message string) {
 		if !ok {
-			faults = append(faults, errs.Fault{Path: setting, Code: string(errs.InvalidArgument), Message: message})
+			faults.Add(setting, "%s", message)
 		}
 	}
 	check(c.DB != "", "db", "is required")
@@ -67,5 +67,5 @@ func (c *Config) Validate() error {
 	}
 	check(c.ScriptOutputBytes > 0, "script-output-bytes", "must be positive")
 	check(c.ScriptMaxRunning > 0, "script-max-running", "must be positive")
-	return errs.Invalid(errs.InvalidArgument, faults)
+	return faults.Err()
 }

@@ -7,8 +7,11 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
+	"os"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -59,9 +62,15 @@ func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
 	})
 }
 
-// Read tells where a database stands and applies nothing. It makes the
-// database's file or schema when there is none.
+// Read tells where a database stands and applies nothing. A SQLite file that
+// does not exist stands at 0, and is not made; a missing Postgres schema is.
 func Read(ctx context.Context, target Target) (Status, error) {
+	if name, err := dsn.Parse(target.DSN); err == nil && name.Dialect == migrations.SQLite {
+		if _, err := os.Stat(name.Path); errors.Is(err, fs.ErrNotExist) {
+			binary, err := migrations.Version(target.Service, migrations.SQLite)
+			return Status{Binary: binary}, err
+		}
+	}
 	return with(ctx, target, "read the schema version", func(*goose.Provider) error { return nil })
 }
 

@@ -45,3 +45,13 @@ func TestMigrate_NamesTheServiceItDoesNotKnow(t *testing.T) {
 	_, err := migrate.Up(t.Context(), migrate.Target{Service: "nobody", DSN: "sqlite://" + filepath.Join(t.TempDir(), "a.db")})
 	require.ErrorContains(t, err, "nobody")
 }
+
+func TestRead_MakesNoFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "none", "scheduler.db")
+	status, err := migrate.Read(t.Context(), migrate.Target{Service: migrations.Scheduler, DSN: "sqlite://" + path})
+	require.NoError(t, err)
+	require.Zero(t, status.Database)
+	require.Positive(t, status.Binary)
+	require.NoDirExists(t, filepath.Dir(path))
+}
