@@ -90,24 +90,35 @@ func (r *Runner) untilNext(ctx context.Context) time.Duration {
 	return min(max(next.Sub(r.Now()), lockedPause), r.PollInterval)
 }
 
-// keepLeases extends the leases of everything held until ctx ends.
+// keepLeases extends the leases of everything held until ctx ends: three times
+// within their time to live, and sooner after what did not work.
 func (r *Runner) keepLeases(ctx context.Context) {
-	ticker := time.NewTicker(r.LeaseTTL / 3)
-	defer ticker.Stop()
+	every := r.LeaseTTL / 3
+	timer := time.NewTimer(every)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		if err := r.extend(ctx); err != nil && ctx.Err() == nil {
-			// The next tick is the second of three tries within the time to
-			// live. Past it the fence still holds: if nobody has taken the
-			// tasks, their steps commit.
+		err := r.extend(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errBusy) {
+			// Past the time to live the fence still holds: if nobody has taken
+			// the tasks, their steps commit.
 			r.Log.Error("extend_leases_failed", zap.Error(err))
 		}
+		next := every
+		if err != nil {
+			next = min(every, storagePause)
+		}
+		timer.Reset(next)
 	}
 }
+
+// errBusy tells that another transaction holds a task whose lease was to be
+// extended, so that it has to be tried again.
+var errBusy = errors.New("another transaction holds the task")
 
 // extendOverdue extends leases before a claim when they may have expired (the
 // machine slept, the database was away): if nobody has taken the tasks they are
@@ -119,7 +130,10 @@ func (r *Runner) extendOverdue(ctx context.Context) error {
 	if !overdue {
 		return nil
 	}
-	return r.extend(ctx)
+	if err := r.extend(ctx); !errors.Is(err, errBusy) {
+		return err
+	}
+	return nil // one locked task must not keep this replica from claiming others
 }
 
 func (r *Runner) extend(ctx context.Context) error {
@@ -135,7 +149,7 @@ func (r *Runner) extend(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 
-	var failure error // of a batch; the others are extended all the same
+	var failure, busy error // of one batch or task; the others are extended all the same
 	for len(leases) > 0 {
 		n := min(len(leases), leaseBatch)
 		outcomes, err := r.Store.ExtendLeases(ctx, leases[:n], now.Add(r.LeaseTTL))
@@ -145,6 +159,8 @@ func (r *Runner) extend(ctx context.Context) error {
 			case outcome.Err != nil:
 				// Ending a task that let go in between is harmless.
 				holders[i].cancel(errLeaseLost)
+			case outcome.Busy:
+				busy = errBusy
 			case outcome.InboxPending:
 				holders[i].notify()
 			}
@@ -157,5 +173,5 @@ func (r *Runner) extend(ctx context.Context) error {
 	r.mu.Lock()
 	r.kept = now
 	r.mu.Unlock()
-	return nil
+	return busy
 }
