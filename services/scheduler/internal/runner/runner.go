@@ -120,56 +120,6 @@ var errLeaseLost = errors.New("the lease was lost")
 // task goes on elsewhere, or at the next start, with the same run id.
 var errCutOff = errors.New("the scheduler is stopping")
 
-// held is a task in this runner's hands.
-type held struct {
-	taskID string
-	cancel context.CancelCauseFunc
-	news   chan struct{} // cap 1: load the inbox
-	// stepped is closed after the first commit made here, or when the task is
-	// given up without one.
-	stepped chan struct{}
-	once    sync.Once
-	failure error // why it was given up, once stepped is closed; nil after a commit
-
-	// epoch is 0 until the lease is durable. Guarded by Runner.mu.
-	epoch int64
-}
-
-func (h *held) notify() {
-	select {
-	case h.news <- struct{}{}:
-	default:
-	}
-}
-
-func (h *held) hasStepped() bool {
-	select {
-	case <-h.stepped:
-		return true
-	default:
-		return false
-	}
-}
-
-func (h *held) untilStepped(ctx context.Context) error {
-	select {
-	case <-h.stepped:
-		return h.failure
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// fail marks the task as given up, unless it has made a step before.
-func (h *held) fail(cause error) {
-	h.once.Do(func() {
-		h.failure = cause
-		close(h.stepped)
-	})
-}
-
-func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
-
 // Run executes tasks until ctx ends. Then it takes nothing new, waits up to
 // Drain for executions under way, and gives all leases back.
 func (r *Runner) Run(ctx context.Context) error {
@@ -272,78 +222,6 @@ func (r *Runner) free(n int) {
 		r.Poke()
 	}
 	r.tasks.Add(-n)
-}
-
-// hold registers a task before or after its lease is durable (epoch 0 and not
-// 0). The context ends when the lease is lost or a stop cuts the task off.
-func (r *Runner) hold(taskID string, epoch int64) (context.Context, *held) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	h := &held{taskID: taskID, cancel: cancel, news: make(chan struct{}, 1), stepped: make(chan struct{}), epoch: epoch}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if before := r.holding[taskID]; before != nil {
-		// Its lease expired while this process slept, and the claim took it:
-		// what it still executes must not go on beside the new holder's.
-		before.cancel(errLeaseLost)
-	}
-	r.holding[taskID] = h
-	if r.cutOff {
-		cancel(errCutOff)
-	}
-	if r.passing[taskID] {
-		h.notify()
-	}
-	return ctx, h
-}
-
-func (r *Runner) setEpoch(h *held, epoch int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	h.epoch = epoch
-}
-
-func (r *Runner) letGo(h *held) {
-	r.mu.Lock()
-	if r.holding[h.taskID] == h {
-		delete(r.holding, h.taskID)
-	}
-	unread := len(h.news) > 0
-	r.mu.Unlock()
-	h.cancel(nil)
-	h.markStepped()
-	if unread {
-		// News that came after the release was meant for whoever is next.
-		r.Poke()
-	}
-}
-
-func (r *Runner) holder(taskID string) *held {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.holding[taskID]
-}
-
-// mayHold reports whether the task is held here, or a claim under way may have
-// taken it.
-func (r *Runner) mayHold(taskID string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.claims > 0 || r.holding[taskID] != nil
-}
-
-// claiming brackets a claim: a hint for a task that comes between the claim's
-// commit and hold would otherwise find nobody.
-func (r *Runner) claiming(claim func()) {
-	r.mu.Lock()
-	r.claims++
-	r.mu.Unlock()
-	claim()
-	r.mu.Lock()
-	r.claims--
-	if r.claims == 0 {
-		clear(r.passing)
-	}
-	r.mu.Unlock()
 }
 
 // hear passes hints on until ctx ends.

@@ -1,0 +1,179 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// step applies events and commits.
+//
+// A step that would end the task while events from outside are unheard is
+// refused, because whoever sent them was told that they count. Then the event
+// that ends the task is kept for last: all others are committed first, so each
+// refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
+func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
+	var earlier []engine.Execution // asked for by what was committed first
+	for {
+		s, err := d.compute(inputs, extent)
+		if err != nil {
+			return nil, err
+		}
+		outcome, err := d.settle(ctx, s.record)
+		if err == nil && errors.Is(outcome.Err, storage.ErrInvalidText) {
+			err = outcome.Err
+		}
+		switch {
+		case errors.Is(err, storage.ErrInvalidData), errors.Is(err, storage.ErrInvalidText):
+			if inputs, err = storable(inputs, err); err != nil {
+				return nil, err
+			}
+			continue
+		case err != nil:
+			return nil, err
+		case outcome.Err == nil:
+			d.committed(s)
+			d.afterCommit(s, outcome)
+			if !s.record.Release {
+				s.execute = append(without(earlier, s.ended), s.execute...)
+			}
+			return s, nil
+		case errors.Is(outcome.Err, storage.ErrLeaseLost):
+			return nil, errLeaseLost
+		case !errors.Is(outcome.Err, storage.ErrInboxPending):
+			return nil, outcome.Err
+		}
+		ender := inputs[s.endedBy]
+		others, err := d.besides(ctx, inputs, ender)
+		if err != nil {
+			return nil, err
+		}
+		if ender.event.Kind == storage.EventCancel {
+			inputs = others
+			continue
+		}
+		first, err := d.step(ctx, others, untilTold)
+		if err != nil || first.record.Release {
+			return first, err
+		}
+		earlier = append(without(earlier, first.ended), first.execute...)
+		inputs = []input{ender}
+	}
+}
+
+// without leaves out the executions whose runs have ended.
+func without(executions []engine.Execution, ended []string) []engine.Execution {
+	return slices.DeleteFunc(executions, func(x engine.Execution) bool { return slices.Contains(ended, x.RunID) })
+}
+
+// storable replaces what the database refuses to store by a failure that says
+// so. It fails when there is no result to blame.
+func storable(inputs []input, refused error) ([]input, error) {
+	out := slices.Clone(inputs)
+	replaced := false
+	for i, in := range out {
+		if result := in.event.Result; result != nil && in.logged == nil && result.Error == nil {
+			failed := *result
+			failed.Result = nil
+			failed.Error = &engine.RunError{Code: CodeNotStorable, Message: "the database refuses the result", Final: true}
+			out[i].event.Result, out[i].data = &failed, nil
+			replaced = true
+		}
+	}
+	if !replaced {
+		return nil, refused
+	}
+	return out, nil
+}
+
+// The codes of failures that are the runner's.
+const (
+	CodeNotStorable = "not_storable" // the database refuses the result
+	CodeInternal    = "internal"     // a bug; the log has it
+)
+
+// besides is what is to be applied besides the event that ends the task: what
+// is in the inbox by now, and the drive's own inputs. A cancel stays in it, in
+// its place.
+func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]input, error) {
+	others, err := d.inbox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range inputs {
+		if in.logged == nil {
+			others = append(others, in)
+		}
+	}
+	if ender.event.Kind == storage.EventCancel {
+		return others, nil
+	}
+	return slices.DeleteFunc(others, func(in input) bool {
+		return in.event.Kind == ender.event.Kind && in.source() == ender.source()
+	}), nil
+}
+
+// settle commits. Repeating is safe, see SettleSteps.
+func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.StepOutcome, error) {
+	var outcomes []storage.StepOutcome
+	err := d.r.patiently(ctx, "settle_failed", func() (err error) {
+		outcomes, err = d.r.Store.SettleSteps(ctx, []storage.TaskStep{record})
+		return err
+	})
+	if err != nil {
+		return storage.StepOutcome{}, err
+	}
+	return outcomes[0], nil
+}
+
+// patiently repeats a call of storage while that is away: the work on a task in
+// hand is worth more than the wait. It fails with what ended ctx, or when the
+// data itself is refused.
+func (r *Runner) patiently(ctx context.Context, what string, call func() error) error {
+	for failing := false; ; failing = true {
+		err := call()
+		switch {
+		case err == nil, errors.Is(err, storage.ErrInvalidData):
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !failing:
+			r.Log.Error(what, zap.Error(err)) // once: an outage meets every task
+		}
+		if !pause.For(ctx, storagePause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (d *drive) committed(s *computed) {
+	d.state, d.seq, d.inboxDone = s.state, s.record.Seq, s.record.InboxDone
+	for _, runID := range s.ended {
+		if cancel := d.running[runID]; cancel != nil {
+			cancel()
+			delete(d.running, runID)
+		}
+	}
+	if len(s.record.Outbox) > 0 {
+		d.r.Outbox.Offer(s.record.Outbox)
+	}
+	d.held.markStepped()
+}
+
+func (d *drive) afterCommit(s *computed, outcome storage.StepOutcome) {
+	switch {
+	case !s.record.Release:
+		if outcome.InboxPending {
+			d.held.notify()
+		}
+	case s.state.Status.Terminal():
+	case outcome.InboxPending || !s.record.RunnableAt.IsZero():
+		d.r.Poke()
+	}
+}
