@@ -98,9 +98,9 @@ func checkSignal(req schedulerapi.SignalRequest) error {
 func (a *api) append(ctx context.Context, event storage.InboxEvent) (storage.AppendOutcome, error) {
 	outcomes, err := a.Store.AppendEvents(ctx, []storage.InboxEvent{event})
 	if err != nil {
-		return storage.AppendOutcome{}, wireError(err, event.TaskID)
+		return storage.AppendOutcome{}, problem(err, event.TaskID)
 	}
-	return outcomes[0], wireError(outcomes[0].Err, event.TaskID)
+	return outcomes[0], problem(outcomes[0].Err, event.TaskID)
 }
 
 func (a *api) runOnce(w http.ResponseWriter, r *http.Request) error {
@@ -110,7 +110,7 @@ func (a *api) runOnce(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := a.Runner.RunOnce(r.Context(), id); err != nil {
-		return wireError(err, id)
+		return problem(err, id)
 	}
 	return ok(w)
 }
@@ -127,7 +127,7 @@ func (a *api) results(w http.ResponseWriter, r *http.Request) error {
 		return errs.New(errs.InvalidArgument, "more than %d results in one delivery", maxResults)
 	}
 	if err := a.Results.DeliverResults(r.Context(), req.Results); err != nil {
-		return wireError(err, "")
+		return problem(err, "")
 	}
 	return ok(w)
 }

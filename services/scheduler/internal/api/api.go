@@ -60,9 +60,14 @@ func Routes(deps Deps) []httpx.Route {
 	}
 }
 
-// wireError is the one place where storage's outcomes become codes.
-func wireError(err error, taskID string) error {
+// problem turns an error of the tasks into one for people. What is neither an
+// errs.Error nor a storage sentinel comes from a database that cannot be used
+// now.
+func problem(err error, taskID string) error {
+	var e *errs.Error
 	switch {
+	case err == nil, errors.As(err, &e), errors.Is(err, context.Canceled):
+		return err
 	case errors.Is(err, storage.ErrNotFound):
 		return errs.Wrap(err, errs.NotFound, "there is no task %q", taskID)
 	case errors.Is(err, storage.ErrEnded):
@@ -70,10 +75,11 @@ func wireError(err error, taskID string) error {
 	case errors.Is(err, storage.ErrLeaseHeld):
 		return errs.Wrap(err, errs.LeaseHeld, "the task %q is being executed", taskID)
 	case errors.Is(err, storage.ErrInvalidText), errors.Is(err, storage.ErrInvalidData):
-		// Internal would have it sent again and again.
+		// Unavailable would have it sent again and again.
 		return errs.Wrap(err, errs.InvalidArgument, "the database cannot hold what was sent")
+	default:
+		return errs.Wrap(err, errs.Unavailable, "the tasks' database cannot be used now; try again")
 	}
-	return err
 }
 
 func ok(w http.ResponseWriter) error {

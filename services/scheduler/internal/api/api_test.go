@@ -290,3 +290,23 @@ func TestLists(t *testing.T) {
 	f.fails(404, errs.NotFound, http.MethodGet, "/tasks/events?task_id=task-none", "")
 	f.fails(405, errs.MethodNotAllowed, http.MethodDelete, "/tasks", "")
 }
+
+func TestRoutes_SayThatTheDatabaseCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.create(`{"flow_id":"flow-1"}`)
+	require.NoError(t, f.store.Close())
+	for _, call := range [][3]string{
+		{http.MethodPost, "/tasks", `{"flow_id":"flow-1"}`},
+		{http.MethodGet, "/tasks", ""},
+		{http.MethodGet, "/tasks/get?id=" + id, ""},
+		{http.MethodGet, "/tasks/runs?task_id=" + id, ""},
+		{http.MethodGet, "/tasks/events?task_id=" + id, ""},
+		{http.MethodPost, "/tasks/signal", `{"task_id":"` + id + `","key":"k","value":1}`},
+		{http.MethodPost, "/tasks/cancel?id=" + id, ""},
+		{http.MethodPost, "/tasks/run_once?id=" + id, ""},
+		{http.MethodPost, "/internal/results", `{"results":[{"task_id":"` + id + `","run_id":"run-1"}]}`},
+	} {
+		f.fails(503, errs.Unavailable, call[0], call[1], call[2])
+	}
+}

@@ -46,13 +46,13 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	outcome, err := a.Runner.Create(r.Context(), p)
 	if err != nil {
-		return err
+		return problem(err, "")
 	}
 	if errors.Is(outcome.Err, storage.ErrConflict) {
 		return errs.New(errs.RequestIDReused, "the request id %q made the task %s from another request", req.RequestID, outcome.Task.ID)
 	}
 	if outcome.Err != nil {
-		return wireError(outcome.Err, outcome.Task.ID)
+		return problem(outcome.Err, outcome.Task.ID)
 	}
 	return httpx.WriteJSON(w, http.StatusOK, schedulerapi.Created{ID: outcome.Task.ID})
 }

@@ -21,7 +21,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	task, err := a.Store.GetTask(r.Context(), id)
 	if err != nil {
-		return wireError(err, id)
+		return problem(err, id)
 	}
 	return httpx.WriteJSON(w, http.StatusOK, wireTask(task))
 }
@@ -40,7 +40,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	tasks, err := a.Store.ListTasks(r.Context(), query)
 	if err != nil {
-		return err
+		return problem(err, "")
 	}
 	return httpx.WriteJSON(w, http.StatusOK, httpx.NewList(page, tasks, wireTask))
 }
@@ -53,12 +53,12 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) error {
 	}
 	runs, err := a.Store.ListRuns(r.Context(), id)
 	if err != nil {
-		return err
+		return problem(err, id)
 	}
 	if len(runs) == 0 {
 		// No runs yet, or no such task: only then is it worth asking.
 		if _, err := a.Store.GetTask(r.Context(), id); err != nil {
-			return wireError(err, id)
+			return problem(err, id)
 		}
 	}
 	out := make([]schedulerapi.Run, len(runs))
@@ -84,11 +84,11 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	events, err := a.Store.ListEvents(r.Context(), id, int64(after), limit)
 	if err != nil {
-		return err
+		return problem(err, id)
 	}
 	if len(events) == 0 {
 		if _, err := a.Store.GetTask(r.Context(), id); err != nil {
-			return wireError(err, id)
+			return problem(err, id)
 		}
 	}
 	out := schedulerapi.Events{Data: make([]schedulerapi.Event, len(events))}
