@@ -175,12 +175,11 @@ func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, 
 // status given.
 func (s *step) end(status storage.TaskStatus, open storage.RunStatus, failure *Failure) {
 	if node := s.state.Flow.Node; node != nil {
-		switch {
-		case node.Phase.executing():
+		if node.Phase.executing() || node.Phase == PhaseWaiting {
 			s.finishRun(node, storage.RunFinish{Status: open})
+		}
+		if node.Phase.executing() {
 			s.abort(node)
-		case node.Phase == PhaseWaiting:
-			s.finishRun(node, storage.RunFinish{Status: open})
 		}
 		s.state.Flow.Node = nil
 	}

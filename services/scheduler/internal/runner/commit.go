@@ -163,7 +163,7 @@ func (d *drive) committed(s *computed) {
 	if len(s.record.Outbox) > 0 {
 		d.r.Outbox.Offer(s.record.Outbox)
 	}
-	d.held.markStepped()
+	d.held.markStepped(nil)
 }
 
 func (d *drive) afterCommit(s *computed, outcome storage.StepOutcome) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
@@ -153,6 +152,3 @@ func (d *drive) stopping() bool {
 		return false
 	}
 }
-
-// elapsed reports whether a time, when there is one, has come.
-func elapsed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }

@@ -228,7 +228,7 @@ func (d *drive) inbox(ctx context.Context) ([]input, error) {
 
 // giveUp lets go of a task without a step. What is executing is aborted.
 func (d *drive) giveUp(cause error) {
-	d.held.fail(cause)
+	d.held.markStepped(cause)
 	again := d.r.Now()
 	switch {
 	case errors.Is(cause, errLeaseLost):

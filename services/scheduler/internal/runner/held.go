@@ -45,15 +45,15 @@ func (h *held) untilStepped(ctx context.Context) error {
 	}
 }
 
-// fail marks the task as given up, unless it has made a step before.
-func (h *held) fail(cause error) {
+// markStepped tells those who wait for the first step that it is committed, or
+// with a cause that the task was given up without one. Only the first call
+// counts.
+func (h *held) markStepped(cause error) {
 	h.once.Do(func() {
 		h.failure = cause
 		close(h.stepped)
 	})
 }
-
-func (h *held) markStepped() { h.once.Do(func() { close(h.stepped) }) }
 
 // hold registers a task before or after its lease is durable (epoch 0 and not
 // 0). The context ends when the lease is lost or a stop cuts the task off.
@@ -91,7 +91,7 @@ func (r *Runner) letGo(h *held) {
 	unread := len(h.news) > 0
 	r.mu.Unlock()
 	h.cancel(nil)
-	h.markStepped()
+	h.markStepped(nil)
 	if unread {
 		// News that came after the release was meant for whoever is next.
 		r.Poke()

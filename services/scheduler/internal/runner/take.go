@@ -104,6 +104,9 @@ func (d *drive) backlog(ctx context.Context, task storage.Task) ([]input, error)
 	return inputs, nil
 }
 
+// elapsed reports whether a time, when there is one, has come.
+func elapsed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
+
 // Attend sees to it that a task that nobody held a moment ago makes a step at
 // once, and waits for that step or ctx's end. A task that another replica holds
 // by now, or for which there is no place, is left to whoever comes to it.
