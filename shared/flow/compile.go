@@ -61,8 +61,11 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 		if compiled.Wait != nil {
 			plan.waits[compiled.Wait.Signal] = true
 		}
-		if compiled.Subflow != nil && compiled.Subflow.Plan != nil {
-			maps.Copy(plan.waits, compiled.Subflow.Plan.waits)
+		if sub := compiled.Subflow; sub != nil && sub.Plan != nil {
+			maps.Copy(plan.waits, sub.Plan.waits)
+			plan.open = plan.open || sub.Plan.open
+		} else if sub != nil {
+			plan.open = true
 		}
 	}
 	plan.exits = c.edges(def, expr.JoinPath(path, "edges"))

@@ -178,10 +178,9 @@ func (c *compiler) wait(s setting, path string) *Wait {
 	}
 	if ref, ok := wait.Value.Ref(); ok {
 		wait.Signal = ref.Path.First()
-		wait.Whole = ref.Root == expr.RootShared && ref.Path.Len() == 1
+		wait.Inside = ref.Path.Rest()
 	} else if wait.Signal != "" {
 		wait.Value = expr.RefValue(expr.Ref{Root: expr.RootShared, Path: rawjson.KeyPath(wait.Signal)})
-		wait.Whole = true
 	}
 	c.name(wait.Signal, expr.JoinPath(path, s.name))
 	return wait

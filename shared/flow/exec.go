@@ -32,10 +32,21 @@ type Exec struct {
 // (the task's, then the enclosing subflow's). A "$params" reference in a layer
 // reads the layers below it.
 func (e *Exec) EffectiveParams(scope expr.Scope) json.RawMessage {
+	params, _ := e.LayParams(scope, nil)
+	return params
+}
+
+// LayParams gives the effective params with own, an object, as the weakest
+// layer over scope.Params, and besides all that was laid over scope.Params: to
+// merge that over the same scope.Params gives the effective params again.
+func (e *Exec) LayParams(scope expr.Scope, own json.RawMessage) (params, laid json.RawMessage) {
+	scope.Params = rawjson.Merge(scope.Params, own)
 	for _, layer := range e.Params {
-		scope.Params = rawjson.Merge(scope.Params, layer.Resolve(scope))
+		resolved := layer.Resolve(scope)
+		scope.Params = rawjson.Merge(scope.Params, resolved)
+		own = rawjson.Merge(own, resolved)
 	}
-	return scope.Params
+	return scope.Params, own
 }
 
 // Priority is the job priority in the effective params, for exec_type queue;

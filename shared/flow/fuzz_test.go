@@ -68,7 +68,7 @@ func walkKind(n *flow.PlanNode, sc expr.Scope) {
 			c.When.Holds(sc)
 		}
 	case flow.KindParallel:
-		_, _ = n.Branches(sc)
+		_, _ = n.Branches(n.Parallel.Services(sc))
 	case flow.KindForeach:
 		_, _ = n.Item(0)
 	case flow.KindTimer:

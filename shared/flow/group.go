@@ -87,10 +87,20 @@ func (n *PlanNode) part(strategy FailureStrategy) Exec {
 	return exec
 }
 
+// Services is what the node's services setting resolves to; nil when its
+// branches are in the definition.
+func (p *Parallel) Services(scope expr.Scope) json.RawMessage {
+	if len(p.entries) > 0 || len(p.names) > 0 {
+		return nil
+	}
+	return p.services.Resolve(scope)
+}
+
 // Branches are the executions of a parallel node, in order; the index is a
 // branch's identity. A branch whose Prep is empty takes the node's input. The
-// error is for a services setting that resolves to no array of service names.
-func (n *PlanNode) Branches(scope expr.Scope) ([]Exec, error) {
+// error is for services, which count when the definition has no branches, that
+// are no array of service names.
+func (n *PlanNode) Branches(services json.RawMessage) ([]Exec, error) {
 	base := n.part(n.Parallel.Strategy)
 	if len(n.Parallel.entries) > 0 {
 		branches := make([]Exec, len(n.Parallel.entries))
@@ -102,7 +112,7 @@ func (n *PlanNode) Branches(scope expr.Scope) ([]Exec, error) {
 	names := n.Parallel.names
 	if len(names) == 0 {
 		var err error
-		if names, err = serviceNames(n.Parallel.services.Resolve(scope)); err != nil {
+		if names, err = serviceNames(services); err != nil {
 			return nil, err
 		}
 	}

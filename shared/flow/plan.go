@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
 // Plan is a definition made ready to execute: references and expressions are
@@ -15,6 +16,7 @@ type Plan struct {
 	nodes    map[string]*PlanNode
 	exits    map[string]exits
 	waits    map[string]bool // keys of the signals that nodes wait for
+	open     bool            // a subflow by reference may wait for any
 	timeout  time.Duration
 	maxSteps int
 }
@@ -92,9 +94,9 @@ type Timer struct {
 
 // Wait suspends the node until a signal or a value arrives.
 type Wait struct {
-	Signal   string     // key of the signal that lets the node pass; "" when no key can be named
-	Value    expr.Value // what passes it when it is not null, "" or false
-	Whole    bool       // Value is the whole of what the signal writes, not a place inside it
+	Signal   string       // key of the signal that lets the node pass; "" when no key can be named
+	Inside   rawjson.Path // where in the signal's value to look; empty: the value itself, whatever it is
+	Value    expr.Value   // what passes it without a signal, when it is not null, "" or false
 	Strategy FailureStrategy
 }
 
@@ -113,9 +115,10 @@ func (p *Plan) Timeout() time.Duration { return p.timeout }
 // MaxSteps bounds the steps of the task; 0 when the definition sets none.
 func (p *Plan) MaxSteps() int { return p.maxSteps }
 
-// WaitsFor reports whether a node of the flow, or of a subflow embedded in it,
-// waits for the signal.
-func (p *Plan) WaitsFor(signal string) bool { return p.waits[signal] }
+// WaitsFor reports whether a node of the flow, or of a subflow in it, waits for
+// the signal, or may do so: of a subflow by reference nothing is known before
+// it starts.
+func (p *Plan) WaitsFor(signal string) bool { return p.open || p.waits[signal] }
 
 // Exit is where an edge leads.
 type Exit string

@@ -211,7 +211,7 @@ func TestWait_NamesItsSignal(t *testing.T) {
 func TestBranches_InheritFromTheirNode(t *testing.T) {
 	t.Parallel()
 	plan := everyField(t)
-	branches, err := plan.Node("par").Branches(expr.Scope{})
+	branches, err := plan.Node("par").Branches(nil)
 	require.NoError(t, err)
 	require.Len(t, branches, 2)
 	require.Equal(t, flow.ExecHTTP, branches[0].Type)
@@ -219,15 +219,18 @@ func TestBranches_InheritFromTheirNode(t *testing.T) {
 	require.Equal(t, `3`, string(branches[0].Prep.Input(scope(``, ``, `{"a":3}`))))
 	require.Equal(t, flow.Group{Mode: flow.Concurrent, MaxParallel: 2, Strategy: flow.FailFast}, plan.Node("par").Parallel.Group)
 
-	branches, err = plan.Node("par2").Branches(expr.Scope{})
+	branches, err = plan.Node("par2").Branches(nil)
 	require.NoError(t, err)
 	require.Equal(t, "b", branches[1].Service)
 
-	branches, err = plan.Node("par3").Branches(scope(`{"services":["x"]}`, ``, ``))
+	require.Nil(t, plan.Node("par").Parallel.Services(scope(`{"services":["x"]}`, ``, ``)))
+	services := plan.Node("par3").Parallel.Services(scope(`{"services":["x"]}`, ``, ``))
+	require.Equal(t, `["x"]`, string(services))
+	branches, err = plan.Node("par3").Branches(services)
 	require.NoError(t, err)
 	require.Equal(t, "x", branches[0].Service)
 	for _, services := range []string{`[]`, `"x"`, `[1]`, `null`} {
-		_, err = plan.Node("par3").Branches(scope(`{"services":`+services+`}`, ``, ``))
+		_, err = plan.Node("par3").Branches(json.RawMessage(services))
 		require.Error(t, err, services)
 	}
 }
@@ -296,7 +299,7 @@ func TestPlan_IsSafeForConcurrentUse(t *testing.T) {
 				sc.Params = n.EffectiveParams(sc)
 				_ = append(n.Prep.Input(sc), "scribble"...)
 				_ = n.Post.Write(sc, json.RawMessage(`{"result":{"value":1}}`))
-				_, _ = plan.Node("par").Branches(sc)
+				_, _ = plan.Node("par").Branches(nil)
 				_ = plan.Node("choice").Choice.Cases[0].When.Holds(sc)
 			}
 		})

@@ -135,6 +135,14 @@ func (s step) follow(raw json.RawMessage) (json.RawMessage, bool) {
 // Len is the number of steps; 0 for the value itself.
 func (p Path) Len() int { return len(p.steps) }
 
+// Rest is the path without its first step.
+func (p Path) Rest() Path {
+	if len(p.steps) == 0 {
+		return p
+	}
+	return Path{steps: p.steps[1:]}
+}
+
 // First is the first key of the path; "" when it starts with an element or
 // leads to the value itself.
 func (p Path) First() string {

@@ -92,7 +92,7 @@ func (s *step) startWait(sc scope, node *flow.PlanNode, frame *NodeFrame) *outco
 		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
 	}
 	s.startRun(sc, frame, storage.RunRunning)
-	if value, ok := s.kept(sc, node, frame); ok {
+	if value, ok := s.kept(node); ok {
 		return s.pass(sc, node, frame, value)
 	}
 	value := node.Wait.Value.Resolve(sc.reads(frame))
@@ -108,16 +108,26 @@ func (s *step) startWait(sc scope, node *flow.PlanNode, frame *NodeFrame) *outco
 
 // kept takes a signal that came before the visit. For a wait on a place inside a
 // value, those that left nothing there are passed over.
-func (s *step) kept(sc scope, node *flow.PlanNode, frame *NodeFrame) (json.RawMessage, bool) {
+func (s *step) kept(node *flow.PlanNode) (json.RawMessage, bool) {
 	for {
 		value, ok := s.state.Signals.take(node.Wait.Signal)
-		if !ok || node.Wait.Whole {
-			return value, ok
+		if !ok {
+			return nil, false
 		}
-		if found := node.Wait.Value.Resolve(sc.reads(frame)); lets(found) {
+		if found, ok := told(node, value); ok {
 			return found, true
 		}
 	}
+}
+
+// told is what a signal says to the node: its value, whatever that is, or what
+// stands at the place inside it that the node waits for.
+func told(node *flow.PlanNode, value json.RawMessage) (json.RawMessage, bool) {
+	if node.Wait.Inside.Len() == 0 {
+		return value, true
+	}
+	found, ok := node.Wait.Inside.Lookup(value)
+	return found, ok && lets(found)
 }
 
 // lets reports whether a value in the shared state lets a wait pass.
@@ -217,10 +227,9 @@ func (s *step) signal(signal *Signal) {
 // heard gives the waiting node its signal. A wait on a place inside the value
 // goes on waiting when the signal left nothing there.
 func (s *step) heard(sc scope, node *flow.PlanNode, frame *NodeFrame, value json.RawMessage) {
-	if !node.Wait.Whole {
-		if value = node.Wait.Value.Resolve(sc.reads(frame)); !lets(value) {
-			return
-		}
+	value, ok := told(node, value)
+	if !ok {
+		return
 	}
 	if done := s.pass(sc, node, frame, value); done != nil {
 		s.resume(sc, *done)
