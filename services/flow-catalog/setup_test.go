@@ -59,6 +59,17 @@ func (i *instance) flow(name string) string {
 	return id
 }
 
+// publishEach publishes versions from 1 in these statuses.
+func (i *instance) publishEach(flowID string, statuses ...string) {
+	i.t.Helper()
+	for n, status := range statuses {
+		_, err := i.client.CreateVersion(i.t.Context(), catalogapi.CreateVersionRequest{
+			FlowID: flowID, Version: n + 1, DefinitionJSON: minimal, Status: status,
+		})
+		require.NoError(i.t, err)
+	}
+}
+
 // minimal is the smallest definition, with white space that is not kept.
 const minimal = `{ "start": "A", "nodes": { "A": {"kind": "executor", "service": "sum"} } }`
 

@@ -235,30 +235,70 @@ func TestResolveVersion_GivesTheNumberOrTheNewestPublished(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	id := c.flow("f")
-	_, err := c.client.ResolveVersion(t.Context(), id, 0)
+	resolve := func(version int) (catalogapi.Version, error) {
+		return c.client.ResolveVersion(t.Context(), catalogapi.VersionRef{FlowID: id, Version: version})
+	}
+	_, err := resolve(0)
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 	require.ErrorContains(t, err, "no published version")
-	for n, status := range []string{"published", "", "draft"} {
-		_, err := c.client.CreateVersion(t.Context(), catalogapi.CreateVersionRequest{
-			FlowID: id, Version: (n + 1) * 10, DefinitionJSON: minimal, Status: status,
-		})
-		require.NoError(t, err)
-	}
-	latest, err := c.client.ResolveVersion(t.Context(), id, 0)
+	c.publishEach(id, "published", "", "draft")
+	latest, err := resolve(0)
 	require.NoError(t, err)
-	require.Equal(t, 20, latest.Version)
+	require.Equal(t, 2, latest.Version)
 	require.JSONEq(t, minimal, latest.DefinitionJSON)
-	draft, err := c.client.ResolveVersion(t.Context(), id, 30)
+	draft, err := resolve(3)
 	require.NoError(t, err)
 	require.Equal(t, "draft", draft.Status)
 
-	_, err = c.client.ResolveVersion(t.Context(), id, 11)
+	_, err = resolve(11)
 	require.ErrorContains(t, err, "no version 11")
-	_, err = c.client.ResolveVersion(t.Context(), "flow-none", 0)
-	require.ErrorContains(t, err, "no flow")
-	httpxtest.RequireProblem(t, c.Get("/internal/versions/resolve"), http.StatusBadRequest, "invalid_argument")
-	httpxtest.RequireProblem(t, c.Get(fmt.Sprintf("/internal/versions/resolve?flow_id=%s&version=-1", url.QueryEscape(id))),
-		http.StatusBadRequest, "invalid_argument")
+	_, err = c.client.ResolveVersion(t.Context(), catalogapi.VersionRef{FlowID: "flow-none"})
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+	require.ErrorContains(t, err, `there is no flow "flow-none"`)
+}
+
+func TestResolveVersion_TakesTheFirstFlowOfAName(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	first, second := c.flow("ship & co"), c.flow("ship & co")
+	c.publishEach(second, "published", "published")
+	resolve := func(version int) (catalogapi.Version, error) {
+		return c.client.ResolveVersion(t.Context(), catalogapi.VersionRef{Name: "ship & co", Version: version})
+	}
+	_, err := resolve(0)
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+	require.ErrorContains(t, err, `the flow "ship & co" has no published version`)
+
+	c.publishEach(first, "published", "draft")
+	for number, want := range map[int]int{0: 1, 1: 1, 2: 2} {
+		got, err := resolve(number)
+		require.NoError(t, err)
+		require.Equal(t, first, got.FlowID)
+		require.Equal(t, want, got.Version)
+	}
+	_, err = resolve(3)
+	require.ErrorContains(t, err, `the flow "ship & co" has no version 3`)
+	_, err = c.client.ResolveVersion(t.Context(), catalogapi.VersionRef{Name: "none"})
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+	require.ErrorContains(t, err, `there is no flow "none"`)
+}
+
+func TestResolveVersion_NamesTheFaults(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	id := url.QueryEscape(c.flow("f"))
+	for query, want := range map[string][]string{
+		"":                              {"flow_id", "name"},
+		"name=%20":                      {"flow_id", "name"},
+		"flow_id=" + id + "&name=f":     {"flow_id", "name"},
+		"flow_id=" + id + "&version=-1": {"version"},
+		"name=f&version=x":              {"version"},
+		"name=a%0Ab":                    {"name"},
+		"flow_id=%00":                   {"flow_id"},
+	} {
+		p := httpxtest.RequireProblem(t, c.Get("/internal/versions/resolve?"+query), http.StatusBadRequest, "invalid_argument")
+		require.Equal(t, want, httpxtest.FaultPaths(p), query)
+	}
 }
 
 func TestRestart_KeepsFlowsAndVersions(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
@@ -164,13 +163,22 @@ func (c *Client) GetVersion(ctx context.Context, id string) (Version, error) {
 	return out, err
 }
 
-// ResolveVersion returns a flow's version by number, or with number 0 its
-// highest published one.
-func (c *Client) ResolveVersion(ctx context.Context, flowID string, number int) (Version, error) {
+// VersionRef names a version of a flow: the flow by its id or by its name, not
+// both, and the version by its number.
+type VersionRef struct {
+	FlowID  string
+	Name    string // the first flow that was created under it
+	Version int    // 0: the highest published one
+}
+
+// ResolveVersion returns the version that ref names, in whatever status, or
+// errs.NotFound.
+func (c *Client) ResolveVersion(ctx context.Context, ref VersionRef) (Version, error) {
+	query := url.Values{}
+	httpx.SetQuery(query, "flow_id", ref.FlowID)
+	httpx.SetQuery(query, "name", ref.Name)
+	httpx.SetQueryInt(query, "version", ref.Version)
 	var out Version
-	_, err := c.http.Do(ctx, httpx.Call{
-		Method: http.MethodGet, Path: "/internal/versions/resolve",
-		Query: url.Values{"flow_id": {flowID}, "version": {strconv.Itoa(number)}}, Out: &out,
-	})
+	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodGet, Path: "/internal/versions/resolve", Query: query, Out: &out})
 	return out, err
 }

@@ -161,12 +161,15 @@ func (h handlers) getVersion(w http.ResponseWriter, r *http.Request) error {
 
 func (h handlers) resolveVersion(w http.ResponseWriter, r *http.Request) error {
 	q := httpx.NewQuery(r)
-	flowID := q.Required("flow_id")
-	number := q.Int("version", httpx.Bounds{Min: 0, Max: flows.MaxVersion})
+	ref := flows.VersionRef{
+		FlowID:  q.String("flow_id"),
+		Name:    q.String("name"),
+		Version: q.Int("version", httpx.Bounds{Min: 0, Max: flows.MaxVersion}),
+	}
 	if err := q.Err(); err != nil {
 		return err
 	}
-	version, err := h.flows.Resolve(r.Context(), flowID, number)
+	version, err := h.flows.Resolve(r.Context(), ref)
 	if err != nil {
 		return problem(err, "flow version")
 	}

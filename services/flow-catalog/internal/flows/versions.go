@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
@@ -116,26 +117,62 @@ func (f *Flows) Versions(ctx context.Context, flowID string) ([]storage.FlowVers
 	return f.store.ListVersions(ctx, flowID)
 }
 
-// Resolve returns the flow's version of that number in whatever status, or
-// with number 0 its highest published one. Error: not_found.
-func (f *Flows) Resolve(ctx context.Context, flowID string, number int) (storage.FlowVersion, error) {
-	if err := slices.Concat(checkText("flow_id", flowID), checkNumber(number)).Err(); err != nil {
+// VersionRef names a version of a flow: the flow by its id or by its name, and
+// the version by its number.
+type VersionRef struct {
+	FlowID  string
+	Name    string // the first flow that was created under it
+	Version int    // 0: the highest published one
+}
+
+// flow is the flow as it was asked for: one of the two is empty.
+func (r VersionRef) flow() string { return r.FlowID + r.Name }
+
+func (r VersionRef) check() error {
+	faults := slices.Concat(checkOptional("flow_id", r.FlowID), checkOptional("name", r.Name), checkNumber(r.Version))
+	if (r.FlowID == "") == (r.Name == "") {
+		faults.Add("flow_id", "give either flow_id or name")
+		faults.Add("name", "give either flow_id or name")
+	}
+	return faults.Err()
+}
+
+// Resolve returns the version that ref names, in whatever status. Error:
+// not_found.
+func (f *Flows) Resolve(ctx context.Context, ref VersionRef) (storage.FlowVersion, error) {
+	ref.Name = strings.TrimSpace(ref.Name)
+	if err := ref.check(); err != nil {
 		return storage.FlowVersion{}, err
 	}
-	version, err := f.store.ResolveVersion(ctx, flowID, number)
+	id, err := f.flowID(ctx, ref)
+	if err != nil {
+		return storage.FlowVersion{}, err
+	}
+	version, err := f.store.ResolveVersion(ctx, id, ref.Version)
 	if errors.Is(err, storage.ErrNotFound) {
-		return storage.FlowVersion{}, errs.Wrap(err, errs.NotFound, "%s", f.missing(ctx, flowID, number))
+		return storage.FlowVersion{}, errs.Wrap(err, errs.NotFound, "%s", f.missing(ctx, id, ref))
 	}
 	return version, err
 }
 
+func (f *Flows) flowID(ctx context.Context, ref VersionRef) (string, error) {
+	if ref.Name == "" {
+		return ref.FlowID, nil
+	}
+	named, err := f.store.FindFlow(ctx, ref.Name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", errs.Wrap(err, errs.NotFound, "there is no flow %q", ref.Name)
+	}
+	return named.ID, err
+}
+
 // missing says what there is not: the flow, or a version of it.
-func (f *Flows) missing(ctx context.Context, flowID string, number int) string {
-	if _, err := f.store.GetFlow(ctx, flowID); errors.Is(err, storage.ErrNotFound) {
-		return fmt.Sprintf("there is no flow %q", flowID)
+func (f *Flows) missing(ctx context.Context, id string, ref VersionRef) string {
+	if _, err := f.store.GetFlow(ctx, id); errors.Is(err, storage.ErrNotFound) {
+		return fmt.Sprintf("there is no flow %q", ref.flow())
 	}
-	if number == 0 {
-		return fmt.Sprintf("the flow %q has no published version", flowID)
+	if ref.Version == 0 {
+		return fmt.Sprintf("the flow %q has no published version", ref.flow())
 	}
-	return fmt.Sprintf("the flow %q has no version %d", flowID, number)
+	return fmt.Sprintf("the flow %q has no version %d", ref.flow(), ref.Version)
 }

@@ -30,7 +30,7 @@ type Version struct {
 // Catalog is what the cache asks.
 type Catalog interface {
 	GetVersion(ctx context.Context, id string) (catalogapi.Version, error)
-	ResolveVersion(ctx context.Context, flowID string, number int) (catalogapi.Version, error)
+	ResolveVersion(ctx context.Context, ref catalogapi.VersionRef) (catalogapi.Version, error)
 }
 
 // askTimeout bounds a question to the catalog.
@@ -81,10 +81,29 @@ func (c *Cache) Get(ctx context.Context, versionID string) (*Version, error) {
 	return found.Val.(*Version), nil //nolint:forcetypeassert // the closure above returns nothing else
 }
 
-// Resolve returns the flow's version of that number, or with 0 its newest
-// published one.
+// Resolve returns the flow's version of that number in whatever status, or
+// with 0 its newest published one. Errors as Get's.
 func (c *Cache) Resolve(ctx context.Context, flowID string, number int) (*Version, error) {
-	wire, err := c.catalog.ResolveVersion(ctx, flowID, number)
+	return c.resolve(ctx, catalogapi.VersionRef{FlowID: flowID, Version: number})
+}
+
+// ResolveRef returns the version that a subflow node names. Errors as Get's;
+// errs.NotFound also for a draft, which starts nothing.
+func (c *Cache) ResolveRef(ctx context.Context, ref flow.Ref) (*Version, error) {
+	v, err := c.resolve(ctx, catalogapi.VersionRef{FlowID: ref.ID, Name: ref.Name, Version: ref.Version})
+	if err != nil {
+		return nil, err
+	}
+	if v.Status != storage.VersionPublished {
+		return nil, errs.New(errs.NotFound, "the flow %q has no published version %d: it is a %s", v.FlowName, v.Number, v.Status)
+	}
+	return v, nil
+}
+
+func (c *Cache) resolve(ctx context.Context, ref catalogapi.VersionRef) (*Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	wire, err := c.catalog.ResolveVersion(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -11,11 +11,15 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // catalog answers with the definition it holds, as soon as it is let.
 type catalog struct {
 	definition string
+	status     storage.VersionStatus
+	wanted     catalogapi.VersionRef // of the latest question
 	asked      atomic.Int64
 	let        chan struct{}
 }
@@ -24,19 +28,20 @@ func (c *catalog) GetVersion(ctx context.Context, id string) (catalogapi.Version
 	c.asked.Add(1)
 	select {
 	case <-c.let:
-		return catalogapi.Version{ID: id, FlowID: "flow-1", FlowName: "f", Version: 3, Status: "published", DefinitionJSON: c.definition}, nil
+		return catalogapi.Version{ID: id, FlowID: "flow-1", FlowName: "f", Version: 3, Status: string(c.status), DefinitionJSON: c.definition}, nil
 	case <-ctx.Done():
 		return catalogapi.Version{}, errs.Wrap(ctx.Err(), errs.DeadlineExceeded, "too slow")
 	}
 }
 
-func (c *catalog) ResolveVersion(ctx context.Context, _ string, _ int) (catalogapi.Version, error) {
+func (c *catalog) ResolveVersion(ctx context.Context, ref catalogapi.VersionRef) (catalogapi.Version, error) {
+	c.wanted = ref
 	return c.GetVersion(ctx, "ver-1")
 }
 
 func setup(t *testing.T, definition string) (*Cache, *catalog) {
 	t.Helper()
-	c := &catalog{definition: definition, let: make(chan struct{})}
+	c := &catalog{definition: definition, status: storage.VersionPublished, let: make(chan struct{})}
 	cache, err := NewCache(c, 2)
 	require.NoError(t, err)
 	return cache, c
@@ -97,4 +102,42 @@ func TestGet_OfADefinitionThatCannotBeReadIsAnInternalError(t *testing.T) {
 	close(c.let)
 	_, err := cache.Get(t.Context(), "ver-1")
 	require.Equal(t, errs.Internal, errs.CodeOf(err))
+}
+
+func TestResolveRef_AsksByIDOrByName(t *testing.T) {
+	t.Parallel()
+	cache, c := setup(t, valid)
+	close(c.let)
+	byName, err := cache.ResolveRef(t.Context(), flow.Ref{Name: "f"})
+	require.NoError(t, err)
+	require.Equal(t, catalogapi.VersionRef{Name: "f"}, c.wanted)
+	require.Equal(t, "a", byName.Plan.Start())
+	byID, err := cache.ResolveRef(t.Context(), flow.Ref{ID: "flow-1", Version: 3})
+	require.NoError(t, err)
+	require.Equal(t, catalogapi.VersionRef{FlowID: "flow-1", Version: 3}, c.wanted)
+	require.Same(t, byName, byID, "one version has one plan, however it was named")
+}
+
+func TestResolveRef_RefusesADraftThatResolveGives(t *testing.T) {
+	t.Parallel()
+	cache, c := setup(t, valid)
+	c.status = storage.VersionDraft
+	close(c.let)
+	v, err := cache.Resolve(t.Context(), "flow-1", 3)
+	require.NoError(t, err)
+	require.Equal(t, storage.VersionDraft, v.Status)
+	_, err = cache.ResolveRef(t.Context(), flow.Ref{Name: "f", Version: 3})
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+	require.ErrorContains(t, err, `the flow "f" has no published version 3`)
+}
+
+func TestResolveRef_LetsGoOfACatalogThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cache, _ := setup(t, valid)
+		begun := time.Now()
+		_, err := cache.ResolveRef(t.Context(), flow.Ref{Name: "f"})
+		require.Equal(t, errs.DeadlineExceeded, errs.CodeOf(err))
+		require.Equal(t, askTimeout, time.Since(begun))
+	})
 }
