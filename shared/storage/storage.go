@@ -39,6 +39,7 @@ var (
 	ErrLeaseHeld    = errors.New("storage: lease held by another owner")
 	ErrLeaseLost    = errors.New("storage: lease lost")
 	ErrInboxPending = errors.New("storage: events arrived that the step has not applied")
+	ErrMoved        = errors.New("storage: the task is held or has moved on")
 	ErrClaimLost    = errors.New("storage: claim lost")
 
 	// ErrInvalidText: an id, another text that things are found by, or raw JSON

@@ -30,6 +30,22 @@ func (s TaskStatus) Terminal() bool {
 	return s == TaskCompleted || s == TaskFailed || s == TaskCanceled
 }
 
+// WaitKind says what a task waits for that nobody executes. The status tells
+// less: several of them are TaskWaiting.
+type WaitKind string
+
+const (
+	WaitNone     WaitKind = ""         // for nothing: it is executed, about to be, or has ended
+	WaitTimer    WaitKind = "timer"    // for a timer's due time
+	WaitEvent    WaitKind = "event"    // for a signal or a value in the shared state
+	WaitApproval WaitKind = "approval" // for somebody's decision
+	WaitRetry    WaitKind = "retry"    // for the end of the pause between two attempts
+	WaitQueue    WaitKind = "queue"    // for a pull worker's result
+)
+
+// WaitKinds lists every kind of wait.
+var WaitKinds = []WaitKind{WaitNone, WaitTimer, WaitEvent, WaitApproval, WaitRetry, WaitQueue}
+
 // RunStatus is where one execution of a node stands.
 type RunStatus string
 
@@ -49,15 +65,16 @@ var RunStatuses = []RunStatus{RunQueued, RunRunning, RunOK, RunError, RunCancele
 type EventKind string
 
 const (
-	EventStarted     EventKind = "started"
-	EventRunFinished EventKind = "run_finished"
-	EventTimerFired  EventKind = "timer_fired"
-	EventSignal      EventKind = "signal"
-	EventCancel      EventKind = "cancel"
+	EventStarted      EventKind = "started"
+	EventRunFinished  EventKind = "run_finished"
+	EventFlowResolved EventKind = "flow_resolved" // which version a subflow by reference executes
+	EventTimerFired   EventKind = "timer_fired"
+	EventSignal       EventKind = "signal"
+	EventCancel       EventKind = "cancel"
 )
 
 // EventKinds lists every event kind.
-var EventKinds = []EventKind{EventStarted, EventRunFinished, EventTimerFired, EventSignal, EventCancel}
+var EventKinds = []EventKind{EventStarted, EventRunFinished, EventFlowResolved, EventTimerFired, EventSignal, EventCancel}
 
 // Task is one execution of a flow version.
 type Task struct {
@@ -72,6 +89,7 @@ type Task struct {
 	Shared      json.RawMessage // a JSON object: the root flow's shared state
 	State       json.RawMessage // the engine's own record; storage never looks inside
 	CurrentNode string          // "" when terminal
+	WaitsFor    WaitKind        // WaitNone when terminal
 	Error       json.RawMessage // why it failed; nil when it did not
 
 	RequestID   string // idempotency key of the creation; "" when none was given
@@ -144,6 +162,8 @@ type NodeRun struct {
 	WorkerID  string
 	WorkerURL string
 	LogPath   string
+	DecidedBy string // who decided an approval
+	Comment   string // what they said to it
 
 	StartedAt  time.Time
 	FinishedAt time.Time
@@ -161,6 +181,8 @@ type RunFinish struct {
 	WorkerID   string
 	WorkerURL  string
 	LogPath    string
+	DecidedBy  string
+	Comment    string
 	FinishedAt time.Time
 }
 
@@ -169,6 +191,7 @@ func (f RunFinish) Close(run *NodeRun) {
 	run.Status, run.SubStatus, run.Output = f.Status, f.SubStatus, f.Output
 	run.ErrorCode, run.ErrorText, run.Action = f.ErrorCode, f.ErrorText, f.Action
 	run.WorkerID, run.WorkerURL, run.LogPath = f.WorkerID, f.WorkerURL, f.LogPath
+	run.DecidedBy, run.Comment = f.DecidedBy, f.Comment
 	run.FinishedAt = f.FinishedAt
 }
 
@@ -204,6 +227,7 @@ type TaskStep struct {
 	Shared      json.RawMessage // nil: unchanged
 	State       json.RawMessage
 	CurrentNode string
+	WaitsFor    WaitKind // a terminal step stores WaitNone
 	Error       json.RawMessage
 	FinishedAt  time.Time
 
@@ -265,18 +289,31 @@ type InboxEvent struct {
 	Kind     EventKind
 	Data     json.RawMessage
 	At       time.Time
+
+	// OnlyAt makes the append conditional: it is for a task that nobody holds
+	// and that is exactly there, so that what the sender has seen of it still
+	// holds. Nil: wherever the task is.
+	OnlyAt *TaskPosition
 }
+
+// TaskPosition is how far a task has come: of two equal ones, nothing was
+// applied and nothing arrived between them.
+type TaskPosition struct{ Seq, InboxSeq int64 }
 
 // AppendOutcome tells how an append went.
 type AppendOutcome struct {
 	// Err is nil: in the log; ErrNotFound: no such task; ErrEnded: the task is
 	// terminal or canceling, and nothing was written. A recorded cancel closes
 	// the inbox, so that no stream of events can keep it from taking effect.
+	// ErrMoved: the task has an owner, if only one whose lease has expired, or
+	// is not where OnlyAt says, and nothing was written: look at the task again.
 	// ErrInvalidText, too.
 	Err error
 	// Duplicate: an event with that source id was in the log before (whatever
-	// the task's status is now); nothing was written.
+	// the task's status is now, and wherever it is); nothing was written.
+	// Stored is that event.
 	Duplicate bool
+	Stored    TaskEvent
 	// Leased: a scheduler holds the task and will see the event by a hint or
 	// when it next extends its leases.
 	Leased bool
@@ -306,6 +343,7 @@ type TaskQuery struct {
 	Status        TaskStatus
 	FlowID        string
 	FlowVersionID string
+	WaitsFor      WaitKind
 	ListOptions
 }
 

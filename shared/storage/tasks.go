@@ -35,6 +35,11 @@ type Tasks interface {
 	// those that do not exist are left out.
 	LoadRuns(ctx context.Context, taskID string, nos []int) ([]NodeRun, error)
 
+	// LoadEndedRuns returns what a fan of branches gathers: the runs of a task
+	// with a No after the given one that have a SubStatus, in order of No,
+	// without their Input and Params. Empty, never nil, when there is none.
+	LoadEndedRuns(ctx context.Context, taskID string, afterNo int) ([]NodeRun, error)
+
 	// ListEvents returns up to limit applied events with Seq after the given
 	// one, in order of Seq.
 	ListEvents(ctx context.Context, taskID string, afterSeq int64, limit int) ([]TaskEvent, error)
@@ -85,7 +90,8 @@ type Tasks interface {
 
 	// AppendEvents puts events from outside into tasks' logs, in the order
 	// given, and makes tasks that nobody holds runnable at once. A cancel also
-	// sets the status canceling.
+	// sets the status canceling. An event may ask to be appended only where its
+	// sender has seen the task: see InboxEvent.OnlyAt.
 	AppendEvents(ctx context.Context, events []InboxEvent) ([]AppendOutcome, error)
 
 	// ClaimOutbox returns up to limit messages whose NextAt has come, earliest

@@ -78,7 +78,8 @@ func startedRun(n, no int) storage.NodeRun {
 		TaskID: taskID(n), No: no, ID: fmt.Sprintf("run-%d-%d", n, no), NodeKey: "a", Path: "sub/a/2", Visit: 2, Attempt: 3,
 		Status: storage.RunRunning, SubStatus: "branch", BranchID: "1",
 		Input: json.RawMessage(`{"x":1}`), Params: json.RawMessage(`{"p":2}`),
-		WorkerID: "w1", WorkerURL: "http://w1", LogPath: "log", StartedAt: after(time.Millisecond),
+		WorkerID: "w1", WorkerURL: "http://w1", LogPath: "log", DecidedBy: "dora", Comment: "so be it",
+		StartedAt: after(time.Millisecond),
 	}
 }
 
@@ -109,6 +110,14 @@ func signal(n int, source string) storage.InboxEvent {
 	return storage.InboxEvent{
 		TaskID: taskID(n), SourceID: source, Kind: storage.EventSignal,
 		Data: json.RawMessage(`{"key":"` + source + `"}`), At: after(2 * time.Second),
+	}
+}
+
+// storedSignal is a signal as the log holds it.
+func storedSignal(n int, source string, arrival int64) storage.TaskEvent {
+	event := signal(n, source)
+	return storage.TaskEvent{
+		TaskID: event.TaskID, SourceID: source, Kind: event.Kind, Data: event.Data, At: event.At, Arrival: arrival,
 	}
 }
 

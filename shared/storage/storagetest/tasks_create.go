@@ -27,7 +27,7 @@ func createKeepsEveryField(t *testing.T, tasks storage.Tasks) {
 	full := storage.NewTask{Task: storage.Task{
 		ID: taskID(1), FlowID: "flow-9", FlowVersionID: "ver-9", FlowName: "naïve ☃", FlowVersion: 12,
 		Status: storage.TaskFailed, Params: json.RawMessage(`{"p":1}`), Shared: json.RawMessage(`{"s":1}`),
-		State: json.RawMessage(`[1]`), CurrentNode: "node", Error: json.RawMessage(`{"code":"x"}`),
+		State: json.RawMessage(`[1]`), CurrentNode: "node", WaitsFor: storage.WaitRetry, Error: json.RawMessage(`{"code":"x"}`),
 		RequestID: "req", RequestHash: "hash",
 		RunnableAt: after(1 * time.Microsecond),
 		Lease:      storage.Lease{Owner: "alpha", Expiry: after(2 * time.Microsecond), Epoch: 1 << 40},

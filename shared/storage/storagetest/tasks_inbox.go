@@ -21,6 +21,9 @@ var tasksInboxTests = []tasksTest{
 	{"Append_ToAnUnknownTaskIsNotFound", appendToUnknown},
 	{"Append_OfACancelSetsCancelingAndClosesTheInbox", appendCancel},
 	{"Append_LeavesTheOthersOfABatchUntouched", appendPartlyFailing},
+	{"Append_OnlyAtAPlaceIsForATaskThatIsThere", appendOnlyAt},
+	{"Append_OnlyAtAPlaceIsNotForAHeldTask", appendOnlyAtHeld},
+	{"Append_OnlyAtAPlaceAnswersTheRestFirst", appendOnlyAtLast},
 	{"Inbox_EmptiesAsStepsApplyIt", inboxEmpties},
 	{"Inbox_LoadsTheFirstUpToTheLimit", inboxLimit},
 	{"Subscribe_HearsOfNewsAndOnlyOfNews", hearsOfNews},
@@ -102,7 +105,8 @@ func appendDuplicate(t *testing.T, tasks storage.Tasks) {
 	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{signal(1, "s"), other, signal(2, "s"), signal(2, "s")})
 	require.NoError(t, err)
 	require.Equal(t, []storage.AppendOutcome{
-		{Duplicate: true, Leased: true}, {Duplicate: true, Leased: true}, {Leased: true}, {Duplicate: true, Leased: true},
+		{Duplicate: true, Leased: true, Stored: storedSignal(1, "s", 1)}, {Duplicate: true, Leased: true, Stored: storedSignal(1, "s", 1)},
+		{Leased: true}, {Duplicate: true, Leased: true, Stored: storedSignal(2, "s", 1)},
 	}, outcomes)
 	require.Equal(t, before, snapshot(t, tasks, 1))
 	require.Equal(t, int64(1), mustGet(t, tasks, 2).InboxSeq)
@@ -114,7 +118,7 @@ func appendDuplicate(t *testing.T, tasks storage.Tasks) {
 	mustSettle(t, tasks, step)
 	outcomes, err = tasks.AppendEvents(t.Context(), []storage.InboxEvent{signal(1, "s")})
 	require.NoError(t, err)
-	require.Equal(t, []storage.AppendOutcome{{Duplicate: true}}, outcomes, "applied, and the task has ended")
+	require.Equal(t, []storage.AppendOutcome{{Duplicate: true, Stored: step.Events[0]}}, outcomes, "applied, and the task has ended")
 }
 
 func appendToEnded(t *testing.T, tasks storage.Tasks) {
@@ -145,7 +149,9 @@ func appendCancel(t *testing.T, tasks storage.Tasks) {
 	before := snapshot(t, tasks, 1)
 	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{signal(1, "s"), cancel(1, "c"), cancel(1, "again")})
 	require.NoError(t, err)
-	require.Equal(t, []storage.AppendOutcome{{Err: storage.ErrEnded}, {Duplicate: true}, {Err: storage.ErrEnded}}, outcomes)
+	require.Equal(t, []storage.AppendOutcome{
+		{Err: storage.ErrEnded}, {Duplicate: true, Stored: before.inbox[0]}, {Err: storage.ErrEnded},
+	}, outcomes)
 	require.Equal(t, before, snapshot(t, tasks, 1))
 }
 
@@ -157,12 +163,69 @@ func appendPartlyFailing(t *testing.T, tasks storage.Tasks) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, []storage.AppendOutcome{
-		{Err: storage.ErrNotFound}, {}, {Err: storage.ErrEnded}, {Duplicate: true}, {},
+		{Err: storage.ErrNotFound}, {}, {Err: storage.ErrEnded}, {Duplicate: true, Stored: storedSignal(2, "s1", 1)}, {},
 	}, outcomes)
 	inbox, err := tasks.LoadInbox(t.Context(), taskID(2), 100)
 	require.NoError(t, err)
 	require.Len(t, inbox, 2)
 	require.Equal(t, int64(2), inbox[1].Arrival, "failed items leave no gap")
+}
+
+func onlyAt(event storage.InboxEvent, seq, inboxSeq int64) storage.InboxEvent {
+	event.OnlyAt = &storage.TaskPosition{Seq: seq, InboxSeq: inboxSeq}
+	return event
+}
+
+func appendOnlyAt(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, heldTask(1), pendingTask(2))
+	mustAppend(t, tasks, signal(1, "s"))
+	step := releaseStep(1, 1, time.Time{}) // to 2, and the inbox is at 1
+	step.InboxDone, step.Events = 1, []storage.TaskEvent{storedSignal(1, "s", 1)}
+	step.Events[0].Seq = 2
+	mustSettle(t, tasks, step)
+	before := snapshot(t, tasks, 1)
+	moved := storage.AppendOutcome{Err: storage.ErrMoved}
+	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{
+		onlyAt(signal(1, "a"), 1, 1), onlyAt(signal(1, "a"), 3, 1), onlyAt(signal(1, "a"), 2, 0), onlyAt(cancel(1, "a"), 2, 2),
+	})
+	require.NoError(t, err)
+	require.Equal(t, []storage.AppendOutcome{moved, moved, moved, moved}, outcomes)
+	require.Equal(t, before, snapshot(t, tasks, 1))
+
+	outcomes, err = tasks.AppendEvents(t.Context(), []storage.InboxEvent{
+		onlyAt(signal(1, "a"), 2, 1), onlyAt(signal(1, "b"), 2, 1), signal(1, "c"), onlyAt(signal(2, "a"), 0, 0),
+	})
+	require.NoError(t, err)
+	require.Equal(t, []storage.AppendOutcome{{}, moved, {}, {}}, outcomes, "the first of the batch moves the task for the second")
+	inbox, err := tasks.LoadInbox(t.Context(), taskID(1), 100)
+	require.NoError(t, err)
+	require.Equal(t, []storage.TaskEvent{storedSignal(1, "a", 2), storedSignal(1, "c", 3)}, inbox)
+	require.Equal(t, after(2*time.Second), mustGet(t, tasks, 1).RunnableAt, "it is runnable at once")
+}
+
+func appendOnlyAtHeld(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, heldTask(1))
+	held, expired := onlyAt(signal(1, "a"), 1, 0), onlyAt(signal(1, "b"), 1, 0)
+	expired.At = after(time.Hour)
+	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{held, expired})
+	require.NoError(t, err)
+	require.Equal(t, []storage.AppendOutcome{{Err: storage.ErrMoved}, {Err: storage.ErrMoved}}, outcomes,
+		"nor is an expired lease free: a step under it may still commit")
+	require.Zero(t, mustGet(t, tasks, 1).InboxSeq)
+}
+
+func appendOnlyAtLast(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, heldTask(1), heldTask(2), pendingTask(3))
+	mustSettle(t, tasks, endStep(1, 1))
+	mustAppend(t, tasks, signal(2, "known"), cancel(3, "c"))
+	outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{
+		onlyAt(signal(9, "s"), 7, 7), onlyAt(signal(1, "s"), 7, 7), onlyAt(signal(2, "known"), 7, 7), onlyAt(signal(3, "s"), 7, 7),
+	})
+	require.NoError(t, err)
+	require.Equal(t, []storage.AppendOutcome{
+		{Err: storage.ErrNotFound}, {Err: storage.ErrEnded},
+		{Duplicate: true, Leased: true, Stored: storedSignal(2, "known", 1)}, {Err: storage.ErrEnded},
+	}, outcomes)
 }
 
 func inboxEmpties(t *testing.T, tasks storage.Tasks) {

@@ -113,16 +113,22 @@ func (m *tasksModel) append(r *rapid.T) {
 		event.Kind = storage.EventCancel
 	}
 	event.At = now
+	task := m.tasks[n]
+	if task != nil && rapid.IntRange(0, 3).Draw(r, "conditional") == 0 {
+		behind := int64(rapid.IntRange(0, 1).Draw(r, "behind"))
+		event = onlyAt(event, task.Seq-behind, task.InboxSeq)
+	}
 
 	var want storage.AppendOutcome
-	task := m.tasks[n]
 	switch {
 	case task == nil:
 		want.Err = storage.ErrNotFound
-	case slices.ContainsFunc(task.events, func(e storage.TaskEvent) bool { return e.SourceID == event.SourceID }):
-		want = storage.AppendOutcome{Duplicate: true, Leased: task.held(now)}
+	case task.event(event.SourceID) != nil:
+		want = storage.AppendOutcome{Duplicate: true, Stored: *task.event(event.SourceID), Leased: task.held(now)}
 	case task.Status.Terminal() || task.Status == storage.TaskCanceling:
 		want.Err = storage.ErrEnded
+	case event.OnlyAt != nil && (task.Lease.Owner != "" || event.OnlyAt.Seq != task.Seq):
+		want.Err = storage.ErrMoved
 	default:
 		want.Leased = task.held(now)
 		task.InboxSeq++
@@ -140,6 +146,15 @@ func (m *tasksModel) append(r *rapid.T) {
 	outcomes, err := m.store.AppendEvents(r.Context(), []storage.InboxEvent{event})
 	require.NoError(r, err)
 	require.Equal(r, []storage.AppendOutcome{want}, outcomes)
+}
+
+// event is the event of that source, or nil.
+func (t *modelTask) event(source string) *storage.TaskEvent {
+	i := slices.IndexFunc(t.events, func(e storage.TaskEvent) bool { return e.SourceID == source })
+	if i < 0 {
+		return nil
+	}
+	return &t.events[i]
 }
 
 func (t *modelTask) held(now time.Time) bool { return t.Lease.Owner != "" && t.Lease.Expiry.After(now) }
@@ -166,7 +181,8 @@ func (m *tasksModel) settle(r *rapid.T) {
 	task, ref := m.lease(r)
 	step := storage.TaskStep{
 		Lease: ref, At: m.tick(r), State: json.RawMessage(fmt.Sprintf(`{"serial":%d}`, m.serial)), CurrentNode: "x",
-		Status: rapid.SampledFrom(storage.TaskStatuses[1:6]).Draw(r, "status"),
+		Status:   rapid.SampledFrom(storage.TaskStatuses[1:6]).Draw(r, "status"),
+		WaitsFor: rapid.SampledFrom(storage.WaitKinds).Draw(r, "waits for"),
 	}
 	m.serial++
 	if step.Status.Terminal() {
@@ -237,6 +253,10 @@ func (m *tasksModel) apply(task *modelTask, step *storage.TaskStep) {
 	if task.Status != storage.TaskCanceling || step.Status.Terminal() {
 		task.Status = step.Status
 	}
+	task.WaitsFor = step.WaitsFor
+	if step.Status.Terminal() {
+		task.WaitsFor = storage.WaitNone
+	}
 	if step.Shared != nil {
 		task.Shared = step.Shared
 	}
@@ -252,18 +272,15 @@ func (m *tasksModel) apply(task *modelTask, step *storage.TaskStep) {
 		}
 	}
 	for _, event := range step.Events {
-		i := slices.IndexFunc(task.events, func(e storage.TaskEvent) bool { return e.SourceID == event.SourceID })
-		if i < 0 {
-			task.events = append(task.events, event)
+		if known := task.event(event.SourceID); known != nil {
+			known.Seq = event.Seq
 			continue
 		}
-		task.events[i].Seq = event.Seq
+		task.events = append(task.events, event)
 	}
 	task.runs = append(task.runs, step.Started...)
 	for _, finish := range step.Finished {
-		run := &task.runs[finish.No-1]
-		run.Status, run.SubStatus, run.Output, run.Action = finish.Status, finish.SubStatus, finish.Output, finish.Action
-		run.WorkerID, run.WorkerURL, run.LogPath, run.FinishedAt = finish.WorkerID, finish.WorkerURL, finish.LogPath, finish.FinishedAt
+		finish.Close(&task.runs[finish.No-1])
 	}
 	m.messages = append(m.messages, step.Outbox...)
 }

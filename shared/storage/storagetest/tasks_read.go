@@ -3,6 +3,7 @@ package storagetest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ var tasksReadTests = []tasksTest{
 	{"List_OfNothingIsEmpty", listNothing},
 	{"ListRuns_IsInOrderOfStart", listRunsInOrder},
 	{"LoadRuns_LeavesOutWhatDoesNotExist", loadRuns},
+	{"LoadEndedRuns_AreThoseWithASubStatusPastTheNo", loadEndedRuns},
 	{"ListEvents_PagesByTheSeq", listEventsPages},
 	{"Ready_IsNilOnTheRightSchema", readyIsNil},
 	{"Close_MakesEveryCallFail", closeFails},
@@ -72,6 +74,7 @@ func listFilters(t *testing.T, tasks storage.Tasks) {
 		created.Task.Status = statuses[n&1]
 		created.Task.FlowID = fmt.Sprintf("flow-%d", n>>1&1)
 		created.Task.FlowVersionID = fmt.Sprintf("ver-%d", n>>2)
+		created.Task.WaitsFor = storage.WaitKinds[n%4]
 		mustCreate(t, tasks, created)
 	}
 	for query, want := range map[storage.TaskQuery][]string{
@@ -81,6 +84,11 @@ func listFilters(t *testing.T, tasks storage.Tasks) {
 		{Status: storage.TaskPending, FlowID: "flow-1"}: {taskID(6), taskID(2)},
 		{Status: storage.TaskPending, FlowID: "flow-1", FlowVersionID: "ver-0"}: {taskID(2)},
 		{Status: storage.TaskCanceled}:                                          {},
+		{WaitsFor: storage.WaitApproval}:                                        {taskID(7), taskID(3)},
+		{WaitsFor: storage.WaitEvent}:                                           {taskID(6), taskID(2)},
+		{WaitsFor: storage.WaitApproval, FlowID: "flow-1"}:                      {taskID(7), taskID(3)},
+		{WaitsFor: storage.WaitApproval, FlowVersionID: "ver-0"}:                {taskID(3)},
+		{WaitsFor: storage.WaitApproval, FlowID: "flow-0"}:                      {},
 	} {
 		query.Limit = 10
 		page, err := tasks.ListTasks(t.Context(), query)
@@ -131,6 +139,44 @@ func loadRuns(t *testing.T, tasks storage.Tasks) {
 	runs, err = tasks.LoadRuns(t.Context(), taskID(1), nil)
 	require.NoError(t, err)
 	require.Empty(t, runs)
+}
+
+func loadEndedRuns(t *testing.T, tasks storage.Tasks) {
+	created := heldTask(1)
+	created.Started = nil
+	want := []storage.NodeRun{}
+	for no := 12; no >= 1; no-- {
+		run := startedRun(1, no)
+		run.Output = json.RawMessage(awkwardJSON)
+		if no%3 == 0 {
+			run.SubStatus = ""
+		}
+		created.Started = append(created.Started, run)
+		if no > 4 && run.SubStatus != "" {
+			run.Input, run.Params = nil, nil
+			want = slices.Insert(want, 0, run)
+		}
+	}
+	mustCreate(t, tasks, created, heldTask(2))
+	runs, err := tasks.LoadEndedRuns(t.Context(), taskID(1), 4)
+	require.NoError(t, err)
+	require.Equal(t, want, runs)
+
+	finish := storage.RunFinish{No: 12, Status: storage.RunOK, SubStatus: "item_complete", FinishedAt: after(time.Second)}
+	step := keepStep(1, 1)
+	step.Finished = []storage.RunFinish{finish}
+	mustSettle(t, tasks, step)
+	runs, err = tasks.LoadEndedRuns(t.Context(), taskID(1), 11)
+	require.NoError(t, err)
+	last := startedRun(1, 12)
+	last.Input, last.Params = nil, nil
+	finish.Close(&last)
+	require.Equal(t, []storage.NodeRun{last}, runs)
+	for id, no := range map[string]int{taskID(1): 12, "task-none": 0} {
+		runs, err = tasks.LoadEndedRuns(t.Context(), id, no)
+		require.NoError(t, err)
+		require.Equal(t, []storage.NodeRun{}, runs)
+	}
 }
 
 func listEventsPages(t *testing.T, tasks storage.Tasks) {

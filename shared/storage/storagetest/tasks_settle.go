@@ -20,6 +20,7 @@ var tasksSettleTests = []tasksTest{
 	{"Settle_CommitsPastTheExpiryWhileNobodyTookTheTask", settlePastExpiry},
 	{"Settle_ReleasesUntilTheGivenTime", settleReleases},
 	{"Settle_EndsTheTask", settleEnds},
+	{"Settle_TellsWhatTheTaskWaitsFor", settleWaits},
 	{"Settle_RefusesToEndWithEventsPending", settleTerminalGuard},
 	{"Settle_TellsThatEventsArePending", settleTellsPending},
 	{"Settle_KeepsCancelingUntilTheEnd", settleKeepsCanceling},
@@ -32,7 +33,7 @@ func settleWholeStep(t *testing.T, tasks storage.Tasks) {
 	mustAppend(t, tasks, signal(1, "s1"))
 	step := keepStep(1, 1)
 	step.Status, step.Seq, step.InboxDone = storage.TaskWaitingQueue, 3, 1
-	step.Error = json.RawMessage(`{"code":"odd"}`)
+	step.Error, step.WaitsFor = json.RawMessage(`{"code":"odd"}`), storage.WaitQueue
 	made := storage.TaskEvent{
 		TaskID: taskID(1), SourceID: "run-1-1", Kind: storage.EventRunFinished, Data: json.RawMessage(`{"no":1}`),
 		At: after(time.Second), Seq: 2,
@@ -45,7 +46,8 @@ func settleWholeStep(t *testing.T, tasks storage.Tasks) {
 	step.Started = []storage.NodeRun{startedRun(1, 2)}
 	step.Finished = []storage.RunFinish{{
 		No: 1, Status: storage.RunError, SubStatus: "late", Output: json.RawMessage(`[1]`), ErrorCode: "boom", ErrorText: "it broke",
-		Action: "goB", WorkerID: "w2", WorkerURL: "http://w2", LogPath: "log2", FinishedAt: after(time.Second),
+		Action: "goB", WorkerID: "w2", WorkerURL: "http://w2", LogPath: "log2", DecidedBy: "eve", Comment: "no: ☃",
+		FinishedAt: after(time.Second),
 	}}
 	step.Outbox = []storage.OutboxMessage{putJob("m1", start)}
 	outcomes, err := tasks.SettleSteps(t.Context(), []storage.TaskStep{step})
@@ -55,12 +57,14 @@ func settleWholeStep(t *testing.T, tasks storage.Tasks) {
 	want := heldTask(1).Task
 	want.Status, want.Shared, want.State, want.CurrentNode = step.Status, step.Shared, step.State, step.CurrentNode
 	want.Error, want.Seq, want.InboxSeq, want.InboxDone, want.UpdatedAt = step.Error, 3, 1, 1, step.At
+	want.WaitsFor = storage.WaitQueue
 	require.Equal(t, want, mustGet(t, tasks, 1), "the lease is kept")
 
 	first := startedRun(1, 1)
 	first.Status, first.SubStatus, first.Output = storage.RunError, "late", json.RawMessage(`[1]`)
 	first.ErrorCode, first.ErrorText, first.Action = "boom", "it broke", "goB"
 	first.WorkerID, first.WorkerURL, first.LogPath, first.FinishedAt = "w2", "http://w2", "log2", after(time.Second)
+	first.DecidedBy, first.Comment = "eve", "no: ☃"
 	runs, err := tasks.ListRuns(t.Context(), taskID(1))
 	require.NoError(t, err)
 	require.Equal(t, []storage.NodeRun{first, startedRun(1, 2)}, runs)
@@ -222,6 +226,20 @@ func settleEnds(t *testing.T, tasks storage.Tasks) {
 	next, err := tasks.NextRunnable(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, next)
+}
+
+func settleWaits(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, heldTask(1))
+	for _, kind := range storage.WaitKinds {
+		step := keepStep(1, 1)
+		step.WaitsFor = kind
+		mustSettle(t, tasks, step)
+		require.Equal(t, kind, mustGet(t, tasks, 1).WaitsFor)
+	}
+	step := endStep(1, 1)
+	step.WaitsFor = storage.WaitTimer
+	mustSettle(t, tasks, step)
+	require.Equal(t, storage.WaitNone, mustGet(t, tasks, 1).WaitsFor, "who has ended waits for nothing")
 }
 
 func settleTerminalGuard(t *testing.T, tasks storage.Tasks) {

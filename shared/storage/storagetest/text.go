@@ -37,10 +37,12 @@ func dirtyRun(n, no int) (run, want storage.NodeRun) {
 	run.NodeKey, run.Path, run.SubStatus, run.BranchID = dirty, dirty, dirty, dirty
 	run.ErrorCode, run.ErrorText, run.Action = dirty, dirty, dirty
 	run.WorkerID, run.WorkerURL, run.LogPath = dirty, dirty, dirty
+	run.DecidedBy, run.Comment = dirty, dirty
 	want = startedRun(n, no)
 	want.NodeKey, want.Path, want.SubStatus, want.BranchID = cleaned, cleaned, cleaned, cleaned
 	want.ErrorCode, want.ErrorText, want.Action = cleaned, cleaned, cleaned
 	want.WorkerID, want.WorkerURL, want.LogPath = cleaned, cleaned, cleaned
+	want.DecidedBy, want.Comment = cleaned, cleaned
 	return run, want
 }
 
@@ -62,7 +64,7 @@ func textCleaned(t *testing.T, tasks storage.Tasks) {
 	step.Started = []storage.NodeRun{second}
 	step.Finished = []storage.RunFinish{{
 		No: 1, Status: storage.RunError, SubStatus: dirty, ErrorCode: dirty, ErrorText: dirty, Action: dirty,
-		WorkerID: dirty, WorkerURL: dirty, LogPath: dirty, FinishedAt: after(time.Second),
+		WorkerID: dirty, WorkerURL: dirty, LogPath: dirty, DecidedBy: dirty, Comment: dirty, FinishedAt: after(time.Second),
 	}}
 	mustSettle(t, tasks, step)
 	require.Equal(t, cleaned, mustGet(t, tasks, 1).CurrentNode)

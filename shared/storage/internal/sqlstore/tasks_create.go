@@ -22,7 +22,7 @@ func (t *Tasks) CreateTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 // error would abort the others' transaction on Postgres.
 const insertTaskSQL = `
 INSERT INTO tasks (` + taskColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
 ON CONFLICT DO NOTHING`
 
 // The second condition is what lets both planners use the partial index.
@@ -77,7 +77,7 @@ func addTask(batch *Batch, created *int64, task *storage.Task) {
 	batch.ExecCount(created, insertTaskSQL,
 		task.ID, task.FlowID, task.FlowVersionID, clean(task.FlowName), task.FlowVersion, string(task.Status),
 		text(task.Params), text(task.Shared), text(task.State),
-		clean(task.CurrentNode), text(task.Error), task.RequestID, task.RequestHash,
+		clean(task.CurrentNode), string(task.WaitsFor), text(task.Error), task.RequestID, task.RequestHash,
 		micros(task.RunnableAt), task.Lease.Owner, micros(task.Lease.Expiry), task.Lease.Epoch,
 		task.Seq, task.InboxSeq, task.InboxDone,
 		micros(task.CreatedAt), micros(task.UpdatedAt), micros(task.FinishedAt))

@@ -82,15 +82,17 @@ type inbox struct {
 	owner      string
 	expiry     time.Time
 	runnableAt time.Time
-	seq        int64
+	at         storage.TaskPosition
 	updatedAt  time.Time
 	changed    bool
 }
 
 const (
-	lockInboxSQL = `SELECT status, lease_owner, lease_expiry, runnable_at, inbox_seq, updated_at FROM tasks WHERE id = $1`
+	lockInboxSQL = `
+SELECT status, lease_owner, lease_expiry, runnable_at, seq, inbox_seq, updated_at FROM tasks WHERE id = $1`
 
-	knownEventSQL = `SELECT COUNT(*) FROM task_events WHERE task_id = $1 AND source_id = $2`
+	knownEventSQL = `
+SELECT ` + eventColumns + `, COALESCE(seq, 0) FROM task_events WHERE task_id = $1 AND source_id = $2`
 
 	appendEventSQL = `INSERT INTO task_events (` + eventColumns + `, seq) VALUES ($1, $2, $3, $4, $5, $6, NULL)`
 
@@ -111,7 +113,7 @@ func (t *Tasks) appendEvents(ctx context.Context, events []storage.InboxEvent) (
 	var outcomes []storage.AppendOutcome
 	err := t.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		inboxes := make(map[string]*inbox, len(ids))
-		known := make([]int64, len(events))
+		known := make(map[eventKey]storage.TaskEvent)
 		var reads Batch
 		for _, id := range ids {
 			reads.Query(func(row Row) error {
@@ -122,15 +124,18 @@ func (t *Tasks) appendEvents(ctx context.Context, events []storage.InboxEvent) (
 		// Only after the locks: whoever is adding one of these events has
 		// committed by then.
 		for i := range events {
-			reads.Query(func(row Row) error { return row.Scan(&known[i]) },
-				knownEventSQL, events[i].TaskID, events[i].SourceID)
+			key := eventKey{events[i].TaskID, events[i].SourceID}
+			reads.Query(func(row Row) error {
+				var err error
+				known[key], err = scanEvent(row)
+				return err
+			}, knownEventSQL, key.taskID, key.sourceID)
 		}
 		if err := tx.Run(ctx, &reads); err != nil {
 			return err
 		}
 
 		outcomes = make([]storage.AppendOutcome, len(events))
-		added := make(map[eventKey]bool, len(events))
 		var writes Batch
 		for i := range events {
 			event, key := &events[i], eventKey{events[i].TaskID, events[i].SourceID}
@@ -139,16 +144,22 @@ func (t *Tasks) appendEvents(ctx context.Context, events []storage.InboxEvent) (
 				outcomes[i].Err = storage.ErrNotFound
 				continue
 			}
-			outcomes[i] = box.add(event, known[i] > 0 || added[key])
-			if outcomes[i].Err == nil && !outcomes[i].Duplicate {
-				added[key] = true
+			if stored, found := known[key]; found {
+				outcomes[i] = storage.AppendOutcome{Duplicate: true, Stored: stored, Leased: box.leased(event.At)}
+				continue
+			}
+			outcomes[i] = box.add(event)
+			if outcomes[i].Err == nil {
+				known[key] = storage.TaskEvent{
+					TaskID: event.TaskID, SourceID: event.SourceID, Kind: event.Kind, Data: event.Data, At: event.At, Arrival: box.at.InboxSeq,
+				}
 				writes.Exec(appendEventSQL, event.TaskID, event.SourceID, string(event.Kind), text(event.Data),
-					micros(event.At), box.seq)
+					micros(event.At), box.at.InboxSeq)
 			}
 		}
 		for _, id := range ids {
 			if box := inboxes[id]; box != nil && box.changed {
-				writes.Exec(updateInboxSQL, id, string(box.status), micros(box.runnableAt), box.seq, micros(box.updatedAt))
+				writes.Exec(updateInboxSQL, id, string(box.status), micros(box.runnableAt), box.at.InboxSeq, micros(box.updatedAt))
 				tx.Hint(id)
 			}
 		}
@@ -161,23 +172,23 @@ type eventKey struct{ taskID, sourceID string }
 
 func (b *inbox) scan(row Row) error {
 	var status string
-	err := row.Scan(&status, &b.owner, intoTime(&b.expiry), intoTime(&b.runnableAt), &b.seq, intoTime(&b.updatedAt))
+	err := row.Scan(&status, &b.owner, intoTime(&b.expiry), intoTime(&b.runnableAt), &b.at.Seq, &b.at.InboxSeq, intoTime(&b.updatedAt))
 	b.status = storage.TaskStatus(status)
 	return err
 }
 
-// add counts an event in, unless it is known or the task has ended.
-func (b *inbox) add(event *storage.InboxEvent, known bool) storage.AppendOutcome {
-	outcome := storage.AppendOutcome{Leased: b.owner != "" && b.expiry.After(event.At)}
+func (b *inbox) leased(at time.Time) bool { return b.owner != "" && b.expiry.After(at) }
+
+// add counts a new event in, unless the task has ended or has moved on.
+func (b *inbox) add(event *storage.InboxEvent) storage.AppendOutcome {
 	switch {
-	case known:
-		outcome.Duplicate = true
-		return outcome
 	case b.status.Terminal() || b.status == storage.TaskCanceling:
 		return storage.AppendOutcome{Err: storage.ErrEnded}
+	case event.OnlyAt != nil && (b.owner != "" || b.at != *event.OnlyAt):
+		return storage.AppendOutcome{Err: storage.ErrMoved}
 	}
 	b.changed = true
-	b.seq++
+	b.at.InboxSeq++
 	if event.At.After(b.updatedAt) {
 		b.updatedAt = event.At
 	}
@@ -188,5 +199,5 @@ func (b *inbox) add(event *storage.InboxEvent, known bool) storage.AppendOutcome
 	if b.owner == "" && (b.runnableAt.IsZero() || b.runnableAt.After(event.At)) {
 		b.runnableAt = event.At
 	}
-	return outcome
+	return storage.AppendOutcome{Leased: b.leased(event.At)}
 }

@@ -3,29 +3,19 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// ListTasks implements storage.Tasks. Each filter that is used has its index,
-// so the text holds only those.
+// ListTasks implements storage.Tasks.
 func (t *Tasks) ListTasks(ctx context.Context, query storage.TaskQuery) (storage.Page[storage.Task], error) {
-	var where conditions
-	where.equal("status", string(query.Status))
-	where.equal("flow_id", query.FlowID)
-	where.equal("flow_version_id", query.FlowVersionID)
-
 	page := storage.Page[storage.Task]{Items: []storage.Task{}}
-	var batch Batch
-	batch.Query(func(row Row) error { return row.Scan(&page.Total) },
-		`SELECT COUNT(*) FROM tasks`+where.String(), where.args...)
-	where.less("id", query.Cursor)
-	// One more than asked for tells whether the page is the last.
-	batch.Query(appendTo(&page.Items, scanTask), `SELECT `+taskColumns+` FROM tasks`+where.String()+
-		fmt.Sprintf(` ORDER BY id DESC LIMIT $%d OFFSET $%d`, len(where.args)+1, len(where.args)+2),
-		append(where.args, query.Limit+1, query.Offset)...)
-	if err := t.Read().Run(ctx, &batch); err != nil {
+	count, list := listTasks(query)
+	count.Row = func(row Row) error { return row.Scan(&page.Total) }
+	list.Row = appendTo(&page.Items, scanTask)
+	if err := t.Read().Run(ctx, &Batch{Statements: []Statement{count, list}}); err != nil {
 		return storage.Page[storage.Task]{}, fmt.Errorf("list tasks: %w", err)
 	}
 	if len(page.Items) > query.Limit {
@@ -33,6 +23,25 @@ func (t *Tasks) ListTasks(ctx context.Context, query storage.TaskQuery) (storage
 		page.Next = page.Items[query.Limit-1].ID
 	}
 	return page, nil
+}
+
+// listTasks makes the two statements of a query: how many tasks there are, and
+// those of the page. Each filter that is used has its index, so the texts hold
+// only those.
+func listTasks(query storage.TaskQuery) (count, page Statement) {
+	var where conditions
+	where.waitsFor(query.WaitsFor)
+	where.equal("status", string(query.Status))
+	where.equal("flow_id", query.FlowID)
+	where.equal("flow_version_id", query.FlowVersionID)
+	count = Statement{SQL: `SELECT COUNT(*) FROM tasks` + where.String(), Args: where.args}
+
+	where.less("id", query.Cursor)
+	page.SQL = `SELECT ` + taskColumns + ` FROM tasks` + where.String() +
+		fmt.Sprintf(` ORDER BY id DESC LIMIT $%d OFFSET $%d`, len(where.args)+1, len(where.args)+2)
+	// One more than asked for tells whether the page is the last.
+	page.Args = append(slices.Clone(where.args), query.Limit+1, query.Offset)
+	return count, page
 }
 
 // conditions builds a WHERE clause; an empty value asks for nothing. Column
@@ -45,6 +54,18 @@ type conditions struct {
 func (c *conditions) equal(column, value string) { c.add(column, "=", value) }
 
 func (c *conditions) less(column, value string) { c.add(column, "<", value) }
+
+// Planners take a partial index for its very condition, not for a parameter
+// that might be equal.
+const waitsForApprovalSQL = `waits_for = 'approval'`
+
+func (c *conditions) waitsFor(kind storage.WaitKind) {
+	if kind == storage.WaitApproval {
+		c.terms = append(c.terms, waitsForApprovalSQL)
+		return
+	}
+	c.equal("waits_for", string(kind))
+}
 
 func (c *conditions) add(column, operator, value string) {
 	if value == "" {

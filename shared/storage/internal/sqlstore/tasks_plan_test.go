@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // Ended tasks and applied events are nearly all there are: what runs for each
@@ -27,7 +28,8 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 		"inbox":         {loadInboxSQL, "task_events_inbox (task_id=?)", []any{"t", 1}},
 		"known event":   {knownEventSQL, "PRIMARY KEY (task_id=? AND source_id=?)", []any{"t", "s"}},
 		"runs":          {listRunsSQL, "PRIMARY KEY (task_id=?)", []any{"t"}},
-		"settle":        {settleKeepSQL, "(id=?)", []any{"t", 1, "", "", "", "", 1, 1, 1, 1, "s"}},
+		"ended runs":    {loadEndedRunsSQL, "PRIMARY KEY (task_id=? AND no>?)", []any{"t", 1}},
+		"settle":        {settleKeepSQL, "(id=?)", []any{"t", 1, "", "", "", "", 1, 1, 1, 1, "", "s"}},
 		"due outbox":    {dueOutboxSQL, "outbox_next (next_at<?)", []any{1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,5 +38,22 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 			require.Contains(t, plan, test.index)
 			require.NotContains(t, plan, "TEMP B-TREE")
 		})
+	}
+}
+
+// Of a million tasks a few wait for somebody's decision.
+func TestTaskPlans_ApprovalsAreListedFromTheirIndexes(t *testing.T) {
+	t.Parallel()
+	db := migrated(t, migrations.Scheduler)
+	for _, query := range []storage.TaskQuery{
+		{}, {FlowID: "f"}, {ListOptions: storage.ListOptions{Cursor: "t"}}, {FlowID: "f", ListOptions: storage.ListOptions{Cursor: "t"}},
+	} {
+		query.WaitsFor, query.Limit = storage.WaitApproval, 10
+		count, page := listTasks(query)
+		for _, statement := range []Statement{count, page} {
+			plan := strings.Join(explain(t, db, statement.SQL, statement.Args...), "\n")
+			require.Contains(t, plan, "approvals", statement.SQL)
+			require.NotContains(t, plan, "TEMP B-TREE")
+		}
 	}
 }

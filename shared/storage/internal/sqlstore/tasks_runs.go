@@ -8,8 +8,13 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-const runColumns = `task_id, no, id, node_key, path, visit, attempt, status, sub_status, branch_id, input, params,
-	output, error_code, error_text, action, worker_id, worker_url, log_path, started_at, finished_at`
+const (
+	runColumns = runNameColumns + `, input, params, ` + runEndColumns
+
+	runNameColumns = `task_id, no, id, node_key, path, visit, attempt, status, sub_status, branch_id`
+	runEndColumns  = `output, error_code, error_text, action, worker_id, worker_url, log_path, decided_by, comment,
+	started_at, finished_at`
+)
 
 func scanRun(row Row) (storage.NodeRun, error) {
 	var run storage.NodeRun
@@ -18,7 +23,7 @@ func scanRun(row Row) (storage.NodeRun, error) {
 		&status, &run.SubStatus, &run.BranchID,
 		(*[]byte)(&run.Input), (*[]byte)(&run.Params), (*[]byte)(&run.Output),
 		&run.ErrorCode, &run.ErrorText, &run.Action, &run.WorkerID, &run.WorkerURL, &run.LogPath,
-		intoTime(&run.StartedAt), intoTime(&run.FinishedAt))
+		&run.DecidedBy, &run.Comment, intoTime(&run.StartedAt), intoTime(&run.FinishedAt))
 	run.Status = storage.RunStatus(status)
 	return run, err
 }
@@ -51,15 +56,29 @@ func (t *Tasks) LoadRuns(ctx context.Context, taskID string, nos []int) ([]stora
 	return runs, nil
 }
 
+const loadEndedRunsSQL = `
+SELECT ` + runNameColumns + `, NULL, NULL, ` + runEndColumns + ` FROM node_runs
+WHERE task_id = $1 AND no > $2 AND sub_status <> '' ORDER BY no`
+
+// LoadEndedRuns implements storage.Tasks.
+func (t *Tasks) LoadEndedRuns(ctx context.Context, taskID string, afterNo int) ([]storage.NodeRun, error) {
+	runs, err := queryAll(ctx, t.Read(), scanRun, loadEndedRunsSQL, taskID, afterNo)
+	if err != nil {
+		return nil, fmt.Errorf("load ended runs of task %s: %w", taskID, err)
+	}
+	return runs, nil
+}
+
 // A repeated step writes the same row again.
 const insertRunSQL = `
 INSERT INTO node_runs (` + runColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 ON CONFLICT (task_id, no) DO UPDATE SET id = excluded.id, node_key = excluded.node_key, path = excluded.path,
 	visit = excluded.visit, attempt = excluded.attempt, status = excluded.status, sub_status = excluded.sub_status,
 	branch_id = excluded.branch_id, input = excluded.input, params = excluded.params, output = excluded.output,
 	error_code = excluded.error_code, error_text = excluded.error_text, action = excluded.action,
 	worker_id = excluded.worker_id, worker_url = excluded.worker_url, log_path = excluded.log_path,
+	decided_by = excluded.decided_by, comment = excluded.comment,
 	started_at = excluded.started_at, finished_at = excluded.finished_at`
 
 func addRuns(batch *Batch, runs []storage.NodeRun) {
@@ -69,13 +88,13 @@ func addRuns(batch *Batch, runs []storage.NodeRun) {
 			string(run.Status), clean(run.SubStatus), clean(run.BranchID), text(run.Input), text(run.Params),
 			text(run.Output), clean(run.ErrorCode), clean(run.ErrorText), clean(run.Action),
 			clean(run.WorkerID), clean(run.WorkerURL), clean(run.LogPath),
-			micros(run.StartedAt), micros(run.FinishedAt))
+			clean(run.DecidedBy), clean(run.Comment), micros(run.StartedAt), micros(run.FinishedAt))
 	}
 }
 
 const finishRunSQL = `
 UPDATE node_runs SET status = $3, sub_status = $4, output = $5, error_code = $6, error_text = $7, action = $8,
-	worker_id = $9, worker_url = $10, log_path = $11, finished_at = $12
+	worker_id = $9, worker_url = $10, log_path = $11, decided_by = $12, comment = $13, finished_at = $14
 WHERE task_id = $1 AND no = $2`
 
 func addFinishes(batch *Batch, taskID string, finishes []storage.RunFinish) {
@@ -83,6 +102,7 @@ func addFinishes(batch *Batch, taskID string, finishes []storage.RunFinish) {
 		finish := &finishes[i]
 		batch.Exec(finishRunSQL, taskID, finish.No, string(finish.Status), clean(finish.SubStatus), text(finish.Output),
 			clean(finish.ErrorCode), clean(finish.ErrorText), clean(finish.Action),
-			clean(finish.WorkerID), clean(finish.WorkerURL), clean(finish.LogPath), micros(finish.FinishedAt))
+			clean(finish.WorkerID), clean(finish.WorkerURL), clean(finish.LogPath),
+			clean(finish.DecidedBy), clean(finish.Comment), micros(finish.FinishedAt))
 	}
 }

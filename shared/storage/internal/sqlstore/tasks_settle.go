@@ -22,21 +22,21 @@ func (t *Tasks) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 const (
 	settleSetSQL = `
 UPDATE tasks SET shared = COALESCE($3, shared), state = $4, current_node = $5, error = $6, finished_at = $7,
-	seq = $8, inbox_done = $9, updated_at = $10, `
+	seq = $8, inbox_done = $9, updated_at = $10, waits_for = $11, `
 	settleFenceSQL = `
 WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
 
-	keepCancelingSQL = `status = CASE WHEN status = 'canceling' THEN status ELSE $11 END`
+	keepCancelingSQL = `status = CASE WHEN status = 'canceling' THEN status ELSE $12 END`
 
 	// Under a kept lease the columns of the runnable index stay as they are.
 	settleKeepSQL = settleSetSQL + keepCancelingSQL + settleFenceSQL + `
 RETURNING inbox_seq`
 
 	settleReleaseSQL = settleSetSQL + keepCancelingSQL + `, lease_owner = '', lease_expiry = NULL,
-	runnable_at = CASE WHEN inbox_seq > $9 THEN $10 ELSE CAST($12 AS BIGINT) END` + settleFenceSQL + `
+	runnable_at = CASE WHEN inbox_seq > $9 THEN $10 ELSE CAST($13 AS BIGINT) END` + settleFenceSQL + `
 RETURNING inbox_seq`
 
-	settleEndSQL = settleSetSQL + `status = $11, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` + settleFenceSQL + `
+	settleEndSQL = settleSetSQL + `status = $12, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` + settleFenceSQL + `
 	AND inbox_seq <= $9
 RETURNING inbox_seq`
 )
@@ -78,10 +78,14 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 
 // addStep adds the update of the task's row, whose result sets the outcome.
 func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep) {
+	waitsFor := step.WaitsFor
+	if step.Status.Terminal() {
+		waitsFor = storage.WaitNone
+	}
 	args := []any{
 		step.Lease.TaskID, step.Lease.Epoch,
 		text(step.Shared), text(step.State), clean(step.CurrentNode), text(step.Error), micros(step.FinishedAt),
-		step.Seq, step.InboxDone, micros(step.At), string(step.Status),
+		step.Seq, step.InboxDone, micros(step.At), string(waitsFor), string(step.Status),
 	}
 	update := settleKeepSQL
 	switch {
