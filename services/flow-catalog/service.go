@@ -10,7 +10,6 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/flow-catalog/internal/api"
 	"github.com/pocketflowgo/pocketflow/services/flow-catalog/internal/flows"
-	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
@@ -39,9 +38,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := flow.DefaultOptions()
-	rules.Limits = cfg.limits()
-	routes := api.Routes(flows.New(store, rules))
+	routes := api.Routes(flows.New(store, cfg.limits()))
 	handler, err := httpx.NewRouter(deps.Log, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())

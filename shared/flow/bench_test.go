@@ -25,7 +25,7 @@ func BenchmarkCheck(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		flow.Check(flow.Source{Text: text}, every())
+		flow.Check(flow.Source{Text: text}, flow.DefaultLimits())
 	}
 }
 
@@ -42,18 +42,18 @@ func BenchmarkCheck_LargestDefinition(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		flow.Check(flow.Source{Text: []byte(text.String())}, every())
+		flow.Check(flow.Source{Text: []byte(text.String())}, flow.DefaultLimits())
 	}
 }
 
 func BenchmarkCheck_Hostile(b *testing.B) {
-	opts := every()
-	opts.Limits.MaxBytes = 4 << 20
+	limits := flow.DefaultLimits()
+	limits.MaxBytes = 4 << 20
 	for name, text := range hostile() {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
-				flow.Check(flow.Source{Text: []byte(text)}, opts)
+				flow.Check(flow.Source{Text: []byte(text)}, limits)
 			}
 		})
 	}

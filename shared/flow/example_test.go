@@ -10,7 +10,7 @@ import (
 
 func ExampleCheck() {
 	text := `{"start": "B", "nodes": {"B": {"kind": "exec"}}, "edges": [{"from": "B", "to": "C"}]}`
-	_, report := flow.Check(flow.Source{Text: []byte(text)}, flow.DefaultOptions())
+	_, report := flow.Check(flow.Source{Text: []byte(text)}, flow.DefaultLimits())
 	for _, f := range report.Errors {
 		fmt.Printf("%s: %s (%s)\n", f.Path, f.Message, f.Code)
 	}
@@ -32,7 +32,7 @@ nodes:
 edges:
   - {from: price, action: cheap, to: buy}
   - {from: price, to: ""}
-`)}, flow.DefaultOptions())
+`)}, flow.DefaultLimits())
 	if err := report.Err(); err != nil {
 		fmt.Println(err)
 		return

@@ -32,7 +32,6 @@ const (
 	CodeUnknownNode     = "unknown_node"
 	CodeDuplicateEdge   = "duplicate_edge"
 	CodeMissingTarget   = "missing_target" // no service, func or script to execute
-	CodeUnsupported     = "unsupported_kind"
 
 	CodeBadReference    = expr.BadReference
 	CodeBadExpression   = expr.BadExpression
@@ -41,12 +40,14 @@ const (
 
 // The codes of warnings.
 const (
-	CodeUnreachable  = "unreachable_node"
-	CodeUnusedAction = "unused_action" // an action that no edge takes
-	CodeDeadEnd      = "dead_end"      // a node with edges, none of which it can take
-	CodeBusyLoop     = "busy_loop"     // a loop with no wait in it
-	CodeDottedKey    = "dotted_key"    // a key that needs ["…"] to be read back
-	CodeInputInPrep  = "input_in_prep" // $input where the input is only being made
+	CodeUnreachable   = "unreachable_node"
+	CodeUnusedAction  = "unused_action"  // an action that no edge takes
+	CodeDeadEnd       = "dead_end"       // a node with edges, none of which it can take
+	CodeBusyLoop      = "busy_loop"      // a loop with no wait in it
+	CodeUnusedSetting = "unused_setting" // a setting that does nothing where it is
+	CodeNoRetries     = "no_retries"     // failure_strategy retry without max_retries
+	CodeDottedKey     = "dotted_key"     // a key that needs ["…"] to be read back
+	CodeInputInPrep   = "input_in_prep"  // $input where the input is only being made
 )
 
 // maxFaults bounds a report. Nobody reads more, and a definition made of

@@ -24,14 +24,9 @@ func read(t testing.TB, name string) []byte {
 	return data
 }
 
-// every executes all kinds, so that a test sees only the faults it is about.
-func every() flow.Options {
-	return flow.Options{Limits: flow.DefaultLimits(), Capabilities: flow.AllCapabilities()}
-}
-
 func compile(t testing.TB, text string) *flow.Plan {
 	t.Helper()
-	def, report := flow.Check(flow.Source{Text: []byte(text)}, every())
+	def, report := flow.Check(flow.Source{Text: []byte(text)}, flow.DefaultLimits())
 	require.NoError(t, report.Err())
 	plan, err := flow.Compile(def)
 	require.NoError(t, err)
@@ -48,7 +43,7 @@ func lines(faults []errs.Fault) []string {
 
 func TestCheck_ReportsEveryFaultAtOnce(t *testing.T) {
 	t.Parallel()
-	_, report := flow.Check(flow.Source{Text: read(t, "faults.json")}, flow.DefaultOptions())
+	_, report := flow.Check(flow.Source{Text: read(t, "faults.json")}, flow.DefaultLimits())
 	var got bytes.Buffer
 	for _, f := range report.Errors {
 		fmt.Fprintf(&got, "error   %-24s %s: %s\n", f.Code, f.Path, f.Message)
@@ -65,32 +60,10 @@ func TestCheck_ReportsEveryFaultAtOnce(t *testing.T) {
 
 func TestCheck_AcceptsEveryDocumentedField(t *testing.T) {
 	t.Parallel()
-	def, report := flow.Check(flow.Source{Text: read(t, "every_field.json")}, every())
+	def, report := flow.Check(flow.Source{Text: read(t, "every_field.json")}, flow.DefaultLimits())
 	require.Empty(t, report.Errors)
 	require.Empty(t, report.Warnings)
 	require.Len(t, def.Nodes, 15)
-}
-
-func TestCheck_RefusesWhatTheEngineDoesNotExecute(t *testing.T) {
-	t.Parallel()
-	_, report := flow.Check(flow.Source{Text: read(t, "every_field.json")}, flow.DefaultOptions())
-	require.Equal(t, []string{
-		"unsupported_kind nodes.approve.kind",
-		"unsupported_kind nodes.each.kind",
-		"unsupported_kind nodes.named.kind",
-		"unsupported_kind nodes.par.kind",
-		"unsupported_kind nodes.par2.kind",
-		"unsupported_kind nodes.par3.kind",
-		"unsupported_kind nodes.sub.kind",
-	}, lines(report.Errors))
-}
-
-func TestCheck_RefusesAnExecTypeThatTheEngineDoesNotExecute(t *testing.T) {
-	t.Parallel()
-	opts := flow.DefaultOptions()
-	opts.Capabilities.ExecTypes = []flow.ExecType{flow.ExecHTTP}
-	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executor","exec_type":"queue","service":"s"}`))}, opts)
-	require.Equal(t, []string{"unsupported_kind nodes.A.exec_type"}, lines(report.Errors))
 }
 
 // node wraps one node into a definition that is right otherwise.
@@ -98,13 +71,16 @@ func node(body string) string {
 	return `{"start":"A","nodes":{"A":` + body + `}}`
 }
 
-func TestCheck_Errors(t *testing.T) {
-	t.Parallel()
+// faulty is a definition and what is wrong with it, as lines writes it; want is
+// nil when it is so deep that nothing else is looked for.
+type faulty struct {
+	text string
+	want []string
+}
+
+func faultyDefinitions(t testing.TB) map[string]faulty {
 	executor := `"kind":"executor","service":"s"`
-	for name, tc := range map[string]struct {
-		text string
-		want []string
-	}{
+	return map[string]faulty{
 		"minimal is right":         {string(read(t, "minimal.json")), []string{}},
 		"null counts as absent":    {node(`{` + executor + `,"prep":null,"max_retries":null,"params":null}`), []string{}},
 		"not an object":            {`[]`, []string{"wrong_type "}},
@@ -162,10 +138,15 @@ func TestCheck_Errors(t *testing.T) {
 		"two default edges":        {`{"start":"A","nodes":{"A":{` + executor + `}},"edges":[{"from":"A","to":""},{"from":"A","action":"default","to":""}]}`, []string{"duplicate_edge edges[1]"}},
 		"negative task time":       {`{"start":"A","timeout_ms":-1,"nodes":{"A":{` + executor + `}}}`, []string{"negative timeout_ms"}},
 		"too deep a text":          {node(`{` + executor + `,"params":{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}}`), nil},
-	} {
+	}
+}
+
+func TestCheck_Errors(t *testing.T) {
+	t.Parallel()
+	for name, tc := range faultyDefinitions(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, report := flow.Check(flow.Source{Text: []byte(tc.text)}, every())
+			_, report := flow.Check(flow.Source{Text: []byte(tc.text)}, flow.DefaultLimits())
 			if tc.want == nil {
 				require.Len(t, report.Errors, 1)
 				require.Equal(t, flow.CodeTooDeep, report.Errors[0].Code)
@@ -178,12 +159,12 @@ func TestCheck_Errors(t *testing.T) {
 
 func TestCheck_SyntaxErrorsHaveLineAndColumn(t *testing.T) {
 	t.Parallel()
-	def, report := flow.Check(flow.Source{Text: []byte("{\n  \"start\": \"é\" x}")}, every())
+	def, report := flow.Check(flow.Source{Text: []byte("{\n  \"start\": \"é\" x}")}, flow.DefaultLimits())
 	require.Nil(t, def)
 	require.Equal(t, []string{"malformed "}, lines(report.Errors))
 	require.Contains(t, report.Errors[0].Message, "line 2, column 16")
 
-	_, report = flow.Check(flow.Source{Text: []byte("{\"start\":\"\xff\"}")}, every())
+	_, report = flow.Check(flow.Source{Text: []byte("{\"start\":\"\xff\"}")}, flow.DefaultLimits())
 	require.Equal(t, []string{"malformed "}, lines(report.Errors))
 }
 
@@ -214,9 +195,9 @@ func TestCheck_AnswersHostileDefinitions(t *testing.T) {
 	for name, text := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			opts := every()
-			opts.Limits.MaxBytes = 4 << 20
-			_, report := flow.Check(flow.Source{Text: []byte(text)}, opts)
+			limits := flow.DefaultLimits()
+			limits.MaxBytes = 4 << 20
+			_, report := flow.Check(flow.Source{Text: []byte(text)}, limits)
 			size := 0
 			for _, f := range append(report.Errors, report.Warnings...) {
 				size += len(f.Path) + len(f.Message)
@@ -228,7 +209,7 @@ func TestCheck_AnswersHostileDefinitions(t *testing.T) {
 
 func TestCheck_SuggestsTheNearestName(t *testing.T) {
 	t.Parallel()
-	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executer","servce":"s"}`))}, every())
+	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executer","servce":"s"}`))}, flow.DefaultLimits())
 	require.Equal(t, `unknown field "servce" (did you mean "service"?)`, report.Errors[0].Message)
 	require.Equal(t, `unknown kind "executer" (did you mean "executor"?)`, report.Errors[1].Message)
 	require.Equal(t, errs.InvalidFlow, errs.CodeOf(report.Err()))
@@ -238,17 +219,16 @@ func TestCheck_Limits(t *testing.T) {
 	t.Parallel()
 	inner := `{"start":"a","nodes":{"a":{"kind":"executor","service":"s"}}}`
 	text := node(`{"kind":"subflow","subflow":` + inner + `}`)
-	opts := every()
-	opts.Limits = flow.Limits{MaxBytes: len(text), MaxNodes: 2, MaxNesting: 1}
-	_, report := flow.Check(flow.Source{Text: []byte(text)}, opts)
+	limits := flow.Limits{MaxBytes: len(text), MaxNodes: 2, MaxNesting: 1}
+	_, report := flow.Check(flow.Source{Text: []byte(text)}, limits)
 	require.Empty(t, report.Errors)
 
-	opts.Limits = flow.Limits{MaxBytes: len(text), MaxNodes: 1, MaxNesting: 0}
-	_, report = flow.Check(flow.Source{Text: []byte(text)}, opts)
+	limits = flow.Limits{MaxBytes: len(text), MaxNodes: 1, MaxNesting: 0}
+	_, report = flow.Check(flow.Source{Text: []byte(text)}, limits)
 	require.Equal(t, []string{"too_many_nodes nodes", "too_deep nodes"}, lines(report.Errors))
 
-	opts.Limits.MaxBytes--
-	_, report = flow.Check(flow.Source{Text: []byte(text)}, opts)
+	limits.MaxBytes--
+	_, report = flow.Check(flow.Source{Text: []byte(text)}, limits)
 	require.Equal(t, []string{"too_large "}, lines(report.Errors))
 }
 
@@ -258,57 +238,9 @@ func TestCheck_BoundsTheReport(t *testing.T) {
 	for i := range 5000 {
 		fmt.Fprintf(&b, `,"f%d":1`, i)
 	}
-	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executor","service":"s"` + b.String() + `}`))}, every())
+	_, report := flow.Check(flow.Source{Text: []byte(node(`{"kind":"executor","service":"s"` + b.String() + `}`))}, flow.DefaultLimits())
 	require.Len(t, report.Errors, 1001)
 	require.Equal(t, flow.CodeTooManyFaults, report.Errors[1000].Code)
-}
-
-func TestCheck_Warnings(t *testing.T) {
-	t.Parallel()
-	s := `"kind":"executor","service":"s"`
-	for name, tc := range map[string]struct {
-		text string
-		want []string
-	}{
-		"minimal": {string(read(t, "minimal.json")), []string{}},
-		"unreachable": {
-			`{"start":"A","nodes":{"A":{` + s + `},"B":{` + s + `}}}`, []string{"unreachable_node nodes.B"}},
-		"static action without edge": {
-			`{"start":"A","nodes":{"A":{` + s + `,"post":{"action_static":"x"}}},"edges":[{"from":"A","action":"y","to":""}]}`,
-			[]string{"unused_action nodes.A.post.action_static"}},
-		"static action with default edge": {
-			`{"start":"A","nodes":{"A":{` + s + `,"post":{"action_static":"x"}}},"edges":[{"from":"A","to":""}]}`, []string{}},
-		"case without edge": {
-			`{"start":"A","nodes":{"A":{"kind":"choice","choice_cases":[{"action":"x","expr":{"eq":[1,1]}}],"default_action":"y"}},"edges":[{"from":"A","action":"y","to":""}]}`,
-			[]string{"unused_action nodes.A.choice_cases[0].action"}},
-		"no way on": {
-			`{"start":"A","nodes":{"A":{` + s + `}},"edges":[{"from":"A","action":"y","to":""},{"from":"A","action":"error","to":""}]}`,
-			[]string{"dead_end nodes.A"}},
-		"error edge alone ends": {
-			`{"start":"A","nodes":{"A":{` + s + `}},"edges":[{"from":"A","action":"error","to":""}]}`, []string{}},
-		"busy loop": {
-			`{"start":"A","nodes":{"A":{` + s + `},"B":{` + s + `}},"edges":[{"from":"A","to":"B"},{"from":"B","to":"A"}]}`,
-			[]string{"busy_loop nodes.A"}},
-		"loop with a wait": {
-			`{"start":"A","nodes":{"A":{` + s + `},"B":{"kind":"timer","delay_ms":5}},"edges":[{"from":"A","to":"B"},{"from":"B","to":"A"}]}`,
-			[]string{}},
-		"loop to itself": {
-			`{"start":"A","nodes":{"A":{` + s + `}},"edges":[{"from":"A","to":"A"}]}`, []string{"busy_loop nodes.A"}},
-		"dotted key": {
-			node(`{` + s + `,"post":{"output_key":"a.b"}}`), []string{"dotted_key nodes.A.post.output_key"}},
-		"input in prep": {
-			node(`{` + s + `,"prep":{"input_map":{"x":"$input.a"}}}`), []string{"input_in_prep nodes.A.prep.input_map.x"}},
-		"inside a subflow": {
-			node(`{"kind":"subflow","subflow":{"start":"A","nodes":{"A":{` + s + `}},"edges":[{"from":"A","to":"A"}]}}`),
-			[]string{"busy_loop nodes.A.subflow.nodes.A"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, report := flow.Check(flow.Source{Text: []byte(tc.text)}, every())
-			require.Empty(t, report.Errors)
-			require.Equal(t, tc.want, lines(report.Warnings))
-		})
-	}
 }
 
 func TestJSON_IsCanonicalAndKeepsNumbers(t *testing.T) {

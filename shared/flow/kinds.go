@@ -92,4 +92,7 @@ const (
 	ActionDefault = "default" // taken when no edge names the action
 	ActionError   = "error"   // taken when the node failed
 	ActionTimeout = "timeout" // taken before error when the cause is a time-out
+
+	ActionApproved = "approved" // what the decision true of an approval selects
+	ActionRejected = "rejected" // what the decision false selects
 )

@@ -5,27 +5,48 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 )
 
-// linter finds what a definition may have but its author hardly meant.
+// lint finds what a definition may have but its author hardly meant. It takes
+// any definition, one with faults too.
+func lint(def *Definition) []errs.Fault {
+	var l linter
+	l.definition(def, "", nil)
+	return l.warnings.faults
+}
+
 type linter struct {
 	warnings faultList
 }
 
-func (l *linter) definition(def *Definition, path string) {
+// linted is a node as it executes: with the entry of subflow_execs for it, if
+// there is one, laid over it.
+type linted struct {
+	Node
+	at     string // path of the node
+	postAt string // path of the post, which may be the entry's
+}
+
+func (l *linter) definition(def *Definition, path string, execs map[string]placedExec) {
 	g := newGraph(def)
 	reached := g.reachable(def.Start)
 	for _, key := range g.keys {
-		node := def.Nodes[key]
 		at := expr.JoinPath(expr.JoinPath(path, "nodes"), key)
+		n := &linted{Node: def.Nodes[key], at: at, postAt: expr.JoinPath(at, "post")}
 		if !reached[key] && reached[def.Start] {
 			l.warnings.add(at, CodeUnreachable, "no way leads from the start to this node")
 		}
-		l.ways(&node, g.actions[key], at)
-		l.keys(&node, at)
-		if node.Subflow != nil {
-			l.definition(node.Subflow, expr.JoinPath(at, "subflow"))
+		l.specs(n)
+		l.settings(n)
+		if exec, ok := execs[key]; ok {
+			n.overlay(exec)
+		}
+		l.strategy(n)
+		l.ways(n, g.actions[key])
+		if n.Kind == KindSubflow && n.Subflow != nil {
+			l.definition(n.Subflow, expr.JoinPath(at, "subflow"), n.execs())
 		}
 	}
 	for _, loop := range g.busyLoops() {
@@ -34,9 +55,38 @@ func (l *linter) definition(def *Definition, path string) {
 	}
 }
 
+// placedExec is an exec spec and its path.
+type placedExec struct {
+	ExecSpec
+	at string
+}
+
+func (n *linted) execs() map[string]placedExec {
+	out := make(map[string]placedExec, len(n.SubflowExecs))
+	for i, exec := range n.SubflowExecs {
+		out[exec.Node] = placedExec{exec.ExecSpec, indexPath(expr.JoinPath(n.at, "subflow_execs"), i)}
+	}
+	return out
+}
+
+func (n *linted) overlay(exec placedExec) {
+	if exec.Post != nil {
+		n.Post, n.postAt = exec.Post, expr.JoinPath(exec.at, "post")
+	}
+	if exec.MaxRetries != nil {
+		n.MaxRetries = exec.MaxRetries
+	}
+}
+
+func (l *linter) strategy(n *linted) {
+	if n.FailureStrategy == RetryFailed && slices.Contains(strategyKinds(), n.Kind) && (n.MaxRetries == nil || *n.MaxRetries == 0) {
+		l.warnings.add(expr.JoinPath(n.at, "failure_strategy"), CodeNoRetries, "retry runs nothing again without max_retries")
+	}
+}
+
 // ways looks for actions that have no edge, at a node that has edges: without
 // any it simply ends the flow.
-func (l *linter) ways(n *Node, edges map[string]bool, path string) {
+func (l *linter) ways(n *linted, edges map[string]bool) {
 	ways := slices.Sorted(maps.Keys(edges))
 	ways = slices.DeleteFunc(ways, func(a string) bool { return a == ActionError || a == ActionTimeout })
 	if len(ways) == 0 || edges[ActionDefault] {
@@ -44,7 +94,7 @@ func (l *linter) ways(n *Node, edges map[string]bool, path string) {
 	}
 	noEdge := func(at, action string) {
 		if !edges[action] {
-			l.warnings.add(at, CodeUnusedAction, "no edge takes the action %q: the task fails there", action)
+			l.warnings.add(at, CodeUnusedAction, "no edge takes the action %q: the node fails with no_edge", action)
 		}
 	}
 	post := Post{}
@@ -54,38 +104,63 @@ func (l *linter) ways(n *Node, edges map[string]bool, path string) {
 	switch {
 	case n.Kind == KindChoice:
 		for i, c := range n.ChoiceCases {
-			noEdge(expr.JoinPath(indexPath(expr.JoinPath(path, "choice_cases"), i), "action"), c.Action)
+			noEdge(expr.JoinPath(indexPath(expr.JoinPath(n.at, "choice_cases"), i), "action"), c.Action)
 		}
 		if n.DefaultAction != "" {
-			noEdge(expr.JoinPath(path, "default_action"), n.DefaultAction)
+			noEdge(expr.JoinPath(n.at, "default_action"), n.DefaultAction)
 		}
 	case post.ActionStatic != "":
-		noEdge(expr.JoinPath(expr.JoinPath(path, "post"), "action_static"), post.ActionStatic)
-	case post.ActionKey == "" && n.Kind != KindApproval:
-		l.warnings.add(path, CodeDeadEnd, "the node gives no action, and its edges take only %s: the task fails there", strings.Join(ways, ", "))
+		noEdge(expr.JoinPath(n.postAt, "action_static"), post.ActionStatic)
+	case post.ActionKey != "":
+	case n.Kind == KindApproval:
+		if decidesByYesOrNo(ways) {
+			noEdge(n.at, ActionApproved)
+			noEdge(n.at, ActionRejected)
+		}
+	default:
+		l.warnings.add(n.at, CodeDeadEnd, "the node gives no action, and its edges take only %s: it fails with no_edge", strings.Join(ways, ", "))
 	}
 }
 
-func (l *linter) keys(n *Node, path string) {
-	if n.Post != nil {
-		at := expr.JoinPath(path, "post")
-		for _, to := range slices.Sorted(maps.Keys(n.Post.OutputMap)) {
-			l.dotted(to, expr.JoinPath(expr.JoinPath(at, "output_map"), to))
-		}
-		l.dotted(n.Post.OutputKey, expr.JoinPath(at, "output_key"))
+// decidesByYesOrNo tells the edges of an approval that is decided by true or
+// false, slips of the pen such as "approve" included, from those of one whose
+// decisions are words of the author's own, which may be any.
+func decidesByYesOrNo(ways []string) bool {
+	decisions := []string{ActionApproved, ActionRejected}
+	return slices.ContainsFunc(ways, func(action string) bool {
+		return hint(&faultList{}, action, decisions) != ""
+	})
+}
+
+// specs looks at what is written and read by the exec specs of a node: its own
+// and those of its parts.
+func (l *linter) specs(n *linted) {
+	l.keys(n.Post, n.at)
+	l.input(n.Prep, n.at)
+	// A branch or an item reads the node's input, so $input has a meaning in
+	// its prep.
+	for i, exec := range n.ParallelExecs {
+		l.keys(exec.Post, indexPath(expr.JoinPath(n.at, "parallel_execs"), i))
 	}
-	if n.Prep == nil {
+	for i, exec := range n.ForeachExecs {
+		l.keys(exec.Post, indexPath(expr.JoinPath(n.at, "foreach_execs"), i))
+	}
+	for i, exec := range n.SubflowExecs {
+		at := indexPath(expr.JoinPath(n.at, "subflow_execs"), i)
+		l.keys(exec.Post, at)
+		l.input(exec.Prep, at)
+	}
+}
+
+func (l *linter) keys(post *Post, path string) {
+	if post == nil {
 		return
 	}
-	at := expr.JoinPath(path, "prep")
-	if strings.HasPrefix(n.Prep.InputKey, "$input") {
-		l.inputInPrep(expr.JoinPath(at, "input_key"))
+	at := expr.JoinPath(path, "post")
+	for _, to := range slices.Sorted(maps.Keys(post.OutputMap)) {
+		l.dotted(to, expr.JoinPath(expr.JoinPath(at, "output_map"), to))
 	}
-	for _, name := range slices.Sorted(maps.Keys(n.Prep.InputMap)) {
-		if value, _ := expr.CompileValue(n.Prep.InputMap[name]); value.Uses(expr.RootInput) {
-			l.inputInPrep(expr.JoinPath(expr.JoinPath(at, "input_map"), name))
-		}
-	}
+	l.dotted(post.OutputKey, expr.JoinPath(at, "output_key"))
 }
 
 func (l *linter) dotted(key, path string) {
@@ -94,124 +169,21 @@ func (l *linter) dotted(key, path string) {
 	}
 }
 
-func (l *linter) inputInPrep(path string) {
-	l.warnings.add(path, CodeInputInPrep, "prep makes the node's input, so $input is null here")
-}
-
-// graph is the shape of a definition.
-type graph struct {
-	keys    []string
-	next    map[string][]string
-	actions map[string]map[string]bool // of the edges out of a node
-	waits   map[string]bool
-}
-
-func newGraph(def *Definition) *graph {
-	g := &graph{
-		keys:    slices.Sorted(maps.Keys(def.Nodes)),
-		next:    make(map[string][]string),
-		actions: make(map[string]map[string]bool),
-		waits:   make(map[string]bool),
-	}
-	for _, edge := range def.Edges {
-		if g.actions[edge.From] == nil {
-			g.actions[edge.From] = make(map[string]bool)
-		}
-		g.actions[edge.From][edge.action()] = true
-		if _, ok := def.Nodes[edge.To]; ok {
-			g.next[edge.From] = append(g.next[edge.From], edge.To)
-		}
-	}
-	for _, key := range g.keys {
-		g.waits[key] = waits(def.Nodes[key])
-	}
-	return g
-}
-
-// waits reports whether the node, or one inside it, suspends the task. A flow
-// that is only named may hold anything and gets the benefit of the doubt.
-func waits(n Node) bool {
-	if n.Kind.waits() || n.Flow != nil {
-		return true
-	}
-	if n.Subflow != nil {
-		for _, sub := range n.Subflow.Nodes {
-			if waits(sub) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (g *graph) reachable(start string) map[string]bool {
-	reached := make(map[string]bool)
-	if !slices.Contains(g.keys, start) {
-		return reached
-	}
-	reached[start] = true
-	for queue := []string{start}; len(queue) > 0; queue = queue[1:] {
-		for _, to := range g.next[queue[0]] {
-			if !reached[to] {
-				reached[to] = true
-				queue = append(queue, to)
-			}
-		}
-	}
-	return reached
-}
-
-// busyLoops are the groups of nodes that lead to each other without passing a
-// node that waits: the strongly connected components (Tarjan) of the graph
-// without such nodes, each sorted.
-func (g *graph) busyLoops() [][]string {
-	t := tarjan{graph: g, order: make(map[string]int), low: make(map[string]int), onStack: make(map[string]bool)}
-	for _, key := range g.keys {
-		if t.order[key] == 0 && !g.waits[key] {
-			t.visit(key)
-		}
-	}
-	slices.SortFunc(t.loops, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
-	return t.loops
-}
-
-type tarjan struct {
-	*graph
-	order, low map[string]int // order counts from 1; 0: not visited
-	stack      []string
-	onStack    map[string]bool
-	loops      [][]string
-}
-
-// visit recurses once per node on a path, at most as deep as a definition has
-// nodes.
-func (t *tarjan) visit(key string) {
-	t.order[key] = len(t.order) + 1
-	t.low[key] = t.order[key]
-	t.stack = append(t.stack, key)
-	t.onStack[key] = true
-	for _, to := range t.next[key] {
-		switch {
-		case t.waits[to]:
-		case t.order[to] == 0:
-			t.visit(to)
-			t.low[key] = min(t.low[key], t.low[to])
-		case t.onStack[to]:
-			t.low[key] = min(t.low[key], t.order[to])
-		}
-	}
-	if t.low[key] != t.order[key] {
+func (l *linter) input(prep *Prep, path string) {
+	if prep == nil {
 		return
 	}
-	var component []string
-	for t.onStack[key] {
-		last := t.stack[len(t.stack)-1]
-		t.stack = t.stack[:len(t.stack)-1]
-		t.onStack[last] = false
-		component = append(component, last)
+	at := expr.JoinPath(path, "prep")
+	if strings.HasPrefix(prep.InputKey, "$input") {
+		l.inputInPrep(expr.JoinPath(at, "input_key"))
 	}
-	if len(component) > 1 || slices.Contains(t.next[key], key) {
-		slices.Sort(component)
-		t.loops = append(t.loops, component)
+	for _, name := range slices.Sorted(maps.Keys(prep.InputMap)) {
+		if value, _ := expr.CompileValue(prep.InputMap[name]); value.Uses(expr.RootInput) {
+			l.inputInPrep(expr.JoinPath(expr.JoinPath(at, "input_map"), name))
+		}
 	}
+}
+
+func (l *linter) inputInPrep(path string) {
+	l.warnings.add(path, CodeInputInPrep, "prep makes the node's input, so $input is null here")
 }

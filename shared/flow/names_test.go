@@ -36,7 +36,7 @@ func TestCheck_RefusesNamesThatCannotBeStoredOrSent(t *testing.T) {
 		node(`{"kind":"executor","service":"` + strings.Repeat("x", 257) + `"}`):                               {"invalid_name nodes.A.service"},
 		node(`{"kind":"executor","service":"` + strings.Repeat("é", 128) + `","params":{"a\u0000":"\u0000"}}`): {},
 	} {
-		def, report := flow.Check(flow.Source{Text: []byte(text)}, every())
+		def, report := flow.Check(flow.Source{Text: []byte(text)}, flow.DefaultLimits())
 		require.NotNil(t, def, text)
 		require.ElementsMatch(t, want, lines(report.Errors), text)
 	}
@@ -45,7 +45,7 @@ func TestCheck_RefusesNamesThatCannotBeStoredOrSent(t *testing.T) {
 func TestCheck_RefusesTextThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	for _, format := range flow.Formats {
-		def, report := flow.Check(flow.Source{Format: format, Text: []byte("{\"start\":\"\xff\"}")}, every())
+		def, report := flow.Check(flow.Source{Format: format, Text: []byte("{\"start\":\"\xff\"}")}, flow.DefaultLimits())
 		require.Nil(t, def, format)
 		require.Equal(t, []string{"malformed "}, lines(report.Errors), format)
 		require.ErrorContains(t, report.Err(), "not UTF-8", format)
@@ -54,7 +54,7 @@ func TestCheck_RefusesTextThatIsNotUTF8(t *testing.T) {
 
 func TestCheck_FindsControlCharactersThatYAMLEscapes(t *testing.T) {
 	t.Parallel()
-	_, report := flow.Check(flow.Source{Format: flow.FormatYAML, Text: []byte(`{start: A, nodes: {A: {kind: executor, service: "a\0b"}}}`)}, every())
+	_, report := flow.Check(flow.Source{Format: flow.FormatYAML, Text: []byte(`{start: A, nodes: {A: {kind: executor, service: "a\0b"}}}`)}, flow.DefaultLimits())
 	require.Equal(t, []string{"invalid_name nodes.A.service"}, lines(report.Errors))
 }
 

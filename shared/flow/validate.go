@@ -1,12 +1,10 @@
 package flow
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
-	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 )
 
 // Limits bound a definition.
@@ -19,36 +17,6 @@ type Limits struct {
 // DefaultLimits are the limits unless the operator sets others.
 func DefaultLimits() Limits {
 	return Limits{MaxBytes: 1 << 20, MaxNodes: 2000, MaxNesting: 16}
-}
-
-// Capabilities are the kinds and exec types that an engine executes. What a
-// definition uses beyond them is valid, but refused with CodeUnsupported.
-type Capabilities struct {
-	Kinds     []Kind
-	ExecTypes []ExecType
-}
-
-// AllCapabilities are every kind and every exec type.
-func AllCapabilities() Capabilities { return Capabilities{Kinds: Kinds, ExecTypes: ExecTypes} }
-
-// EngineCapabilities are what the scheduler's engine executes; the catalog
-// publishes nothing beyond it.
-func EngineCapabilities() Capabilities {
-	return Capabilities{
-		Kinds:     []Kind{KindExecutor, KindChoice, KindTimer, KindWaitEvent},
-		ExecTypes: []ExecType{ExecHTTP, ExecQueue, ExecLocalFunc, ExecLocalScript},
-	}
-}
-
-// Options are what a definition is validated against.
-type Options struct {
-	Limits       Limits
-	Capabilities Capabilities
-}
-
-// DefaultOptions are DefaultLimits and EngineCapabilities.
-func DefaultOptions() Options {
-	return Options{Limits: DefaultLimits(), Capabilities: EngineCapabilities()}
 }
 
 // Report is everything found in a definition. Errors refuse it, warnings do
@@ -81,8 +49,8 @@ type Source struct {
 
 // Check parses and validates in one go and reports the faults of both. The
 // definition is nil when the text is too large, malformed or nests too deeply.
-func Check(src Source, opts Options) (*Definition, Report) {
-	if limit := opts.Limits.MaxBytes; len(src.Text) > limit {
+func Check(src Source, limits Limits) (*Definition, Report) {
+	if limit := limits.MaxBytes; len(src.Text) > limit {
 		var faults faultList
 		faults.add("", CodeTooLarge, "the definition has %d bytes, more than %d", len(src.Text), limit)
 		return nil, Report{Errors: faults.faults}
@@ -95,7 +63,7 @@ func Check(src Source, opts Options) (*Definition, Report) {
 	if def == nil {
 		return nil, Report{Errors: parsed}
 	}
-	report := Validate(def, opts)
+	report := Validate(def, limits)
 	report.Errors = joinFaults(parsed, report.Errors)
 	return def, report
 }
@@ -126,15 +94,12 @@ func isUnder(path, base string) bool {
 
 // Validate finds every fault that a definition has once it is read, and what
 // deserves a warning. A definition without errors compiles.
-func Validate(def *Definition, opts Options) Report {
+func Validate(def *Definition, limits Limits) Report {
 	var c compiler
 	c.definition(def, "")
-	c.limits(def, opts.Limits)
-	c.capabilities(def, opts.Capabilities, "")
+	c.limits(def, limits)
 
-	var l linter
-	l.definition(def, "")
-	return Report{Errors: c.faults.faults, Warnings: l.warnings.faults}
+	return Report{Errors: c.faults.faults, Warnings: lint(def)}
 }
 
 func (c *compiler) limits(def *Definition, limits Limits) {
@@ -162,56 +127,4 @@ func measure(def *Definition) size {
 		}
 	}
 	return total
-}
-
-// capabilities finds at most one fault per node. Unknown kinds and exec types
-// are faults already and not repeated here.
-func (c *compiler) capabilities(def *Definition, caps Capabilities, path string) {
-	for _, key := range slices.Sorted(maps.Keys(def.Nodes)) {
-		node := def.Nodes[key]
-		at := expr.JoinPath(expr.JoinPath(path, "nodes"), key)
-		if slices.Contains(Kinds, node.Kind) && !slices.Contains(caps.Kinds, node.Kind) {
-			c.faults.add(expr.JoinPath(at, "kind"), CodeUnsupported, "kind %q is not executed by this version", node.Kind)
-		} else {
-			c.execCapabilities(&node, caps, at)
-		}
-		if node.Subflow != nil {
-			c.capabilities(node.Subflow, caps, expr.JoinPath(at, "subflow"))
-		}
-	}
-}
-
-func (c *compiler) execCapabilities(n *Node, caps Capabilities, path string) {
-	for _, e := range execTypes(n, path) {
-		if e.value != "" && slices.Contains(ExecTypes, e.value) && !slices.Contains(caps.ExecTypes, e.value) {
-			c.faults.add(e.path, CodeUnsupported, "exec_type %q is not executed by this version", e.value)
-			return
-		}
-	}
-}
-
-type execTypeAt struct {
-	value ExecType
-	path  string
-}
-
-// execTypes are the exec types that a node uses, with their paths.
-func execTypes(n *Node, path string) []execTypeAt {
-	switch n.Kind {
-	case KindExecutor, KindParallel, KindForeach, KindSubflow:
-	case KindChoice, KindTimer, KindWaitEvent, KindApproval:
-		return nil // nothing is executed
-	}
-	const field = "exec_type"
-	all := []execTypeAt{{n.ExecType, expr.JoinPath(path, field)}}
-	for i, e := range n.ParallelExecs {
-		all = append(all, execTypeAt{e.ExecType, expr.JoinPath(indexPath(expr.JoinPath(path, "parallel_execs"), i), field)})
-	}
-	for i, e := range n.ForeachExecs {
-		all = append(all, execTypeAt{e.ExecType, expr.JoinPath(indexPath(expr.JoinPath(path, "foreach_execs"), i), field)})
-	}
-	for i, e := range n.SubflowExecs {
-		all = append(all, execTypeAt{e.ExecType, expr.JoinPath(indexPath(expr.JoinPath(path, "subflow_execs"), i), field)})
-	}
-	return all
 }

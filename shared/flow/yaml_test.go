@@ -10,7 +10,7 @@ import (
 )
 
 func checkYAML(text string) (*flow.Definition, flow.Report) {
-	return flow.Check(flow.Source{Format: flow.FormatYAML, Text: []byte(text)}, every())
+	return flow.Check(flow.Source{Format: flow.FormatYAML, Text: []byte(text)}, flow.DefaultLimits())
 }
 
 func TestParseYAML_GivesTheSameDefinitionAsJSON(t *testing.T) {

@@ -29,7 +29,7 @@ func TestExamples_CanBePublished(t *testing.T) {
 		if !strings.HasSuffix(file, ".json") {
 			source.Format = flow.FormatYAML
 		}
-		_, report := flow.Check(source, flow.DefaultOptions())
+		_, report := flow.Check(source, flow.DefaultLimits())
 		require.Empty(t, report.Errors, file)
 		require.Contains(t, string(readme), "("+filepath.Base(file)+")", "the README lists it")
 	}

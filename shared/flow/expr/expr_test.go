@@ -200,6 +200,10 @@ func FuzzExpr(f *testing.F) {
 	f.Add(`{"and":[{"eq":["$input.n",5]},{"not":{"exists":"$shared.x"}}]}`)
 	f.Add(`{"in":["$params.a","$$x"]}`)
 	f.Add(`{"contains":[[1,{"a":"$input"}],1e400]}`)
+	for _, operator := range []string{"eq", "ne", "gt", "lt", "ge", "le", "in", "contains"} {
+		f.Add(`{"` + operator + `":["$input.list[0]",{"a":["$shared[\"a.b\"].c",-1.50,null,true]}]}`)
+	}
+	f.Add(`{"or":[{"exists":"$params.a[1][\"x y\"]"},{"and":[]},{"not":{"not":{"ge":["a","$$"]}}}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if !json.Valid([]byte(text)) {
 			return

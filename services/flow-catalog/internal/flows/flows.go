@@ -26,13 +26,13 @@ const (
 // Flows is safe for concurrent use. Its errors are errs.Errors about the
 // input, or the storage's.
 type Flows struct {
-	store storage.Flows
-	rules flow.Options
+	store  storage.Flows
+	limits flow.Limits
 }
 
-// New makes the catalog's flows. Definitions are held to the rules.
-func New(store storage.Flows, rules flow.Options) *Flows {
-	return &Flows{store: store, rules: rules}
+// New makes the catalog's flows. Definitions are held to the limits.
+func New(store storage.Flows, limits flow.Limits) *Flows {
+	return &Flows{store: store, limits: limits}
 }
 
 // Create makes a flow. Names are not unique: the id is the identity, and Find

@@ -39,7 +39,7 @@ func (f *Flows) Validate(sources []flow.Source) (flow.Report, error) {
 	if err := checkSources(sources).Err(); err != nil {
 		return flow.Report{}, err
 	}
-	_, report := flow.Check(sources[0], f.rules)
+	_, report := flow.Check(sources[0], f.limits)
 	return report, nil
 }
 
@@ -51,7 +51,7 @@ func (f *Flows) Publish(ctx context.Context, p Publication) (Published, error) {
 	if err := p.check(); err != nil {
 		return Published{}, err
 	}
-	definition, report := flow.Check(p.Sources[0], f.rules)
+	definition, report := flow.Check(p.Sources[0], f.limits)
 	if err := report.Err(); err != nil {
 		return Published{}, err
 	}

@@ -26,7 +26,7 @@ func readFlow(path string) (flowFile, error) {
 		return flowFile{}, err
 	}
 	file := flowFile{name: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))}
-	file.def, file.Report = flow.Check(source, flow.DefaultOptions())
+	file.def, file.Report = flow.Check(source, flow.DefaultLimits())
 	return file, nil
 }
 

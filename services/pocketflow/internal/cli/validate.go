@@ -83,7 +83,7 @@ func validateAt(srv *remote.Server) validator {
 		if text == "" || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 			// A request cannot carry this unchanged, and under no limits is it
 			// a definition.
-			_, report := flow.Check(source, flow.DefaultOptions())
+			_, report := flow.Check(source, flow.DefaultLimits())
 			return catalogapi.NewValidationReport(report), nil
 		}
 		req := catalogapi.ValidateRequest{DefinitionYAML: text}

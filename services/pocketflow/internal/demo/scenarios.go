@@ -38,7 +38,7 @@ func (e Example) Definition() (*flow.Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read example %s: %w", e, err)
 	}
-	def, report := flow.Check(flow.Source{Format: flow.FormatYAML, Text: text}, flow.DefaultOptions())
+	def, report := flow.Check(flow.Source{Format: flow.FormatYAML, Text: text}, flow.DefaultLimits())
 	if err := report.Err(); err != nil {
 		return nil, fmt.Errorf("example %s: %w", e, err)
 	}
