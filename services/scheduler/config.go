@@ -27,6 +27,8 @@ type Config struct {
 	NoWorkerWait   time.Duration `help:"How long an execution waits for a first worker of its service before it fails." default:"8s" env:"SCHEDULER_NO_WORKER_WAIT"`
 	AttemptTimeout time.Duration `help:"Time-out of an attempt whose node sets none." default:"30s" env:"SCHEDULER_ATTEMPT_TIMEOUT"`
 	MaxValue       int           `name:"max-value-bytes" help:"Bytes of an input, and of a task's shared state." default:"16777216" env:"SCHEDULER_MAX_VALUE_BYTES"`
+	MaxParallel    int           `help:"Branches of one parallel or foreach node that are executed at once; a flow's max_parallel cannot exceed it." default:"100" env:"SCHEDULER_MAX_PARALLEL"`
+	MaxNesting     int           `help:"Subflows inside subflows, those by reference included." default:"16" env:"SCHEDULER_MAX_NESTING"`
 	MaxSteps       int           `help:"Node visits of a task whose definition sets no bound." default:"10000" env:"SCHEDULER_MAX_STEPS"`
 	PlanCache      int           `help:"Compiled flow versions kept in memory." default:"1000" env:"SCHEDULER_PLAN_CACHE"`
 	ExecutionDrain time.Duration `help:"How long a stop waits for executions under way; after it they are cut off and repeated elsewhere." default:"10s" env:"SCHEDULER_EXECUTION_DRAIN"`
@@ -58,6 +60,8 @@ func (c *Config) Validate() error {
 	check(c.NoWorkerWait >= 0, "no-worker-wait", "must not be negative")
 	check(c.AttemptTimeout > 0, "attempt-timeout", "must be positive")
 	check(c.MaxValue > 0, "max-value-bytes", "must be positive")
+	check(c.MaxParallel > 0, "max-parallel", "must be positive")
+	check(c.MaxNesting > 0, "max-nesting", "must be positive")
 	check(c.MaxSteps > 0, "max-steps", "must be positive")
 	check(c.PlanCache > 0, "plan-cache", "must be positive")
 	check(c.ExecutionDrain >= 0, "execution-drain", "must not be negative")

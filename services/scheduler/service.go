@@ -87,7 +87,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		Owner: owner, Ownership: ownership,
 		LeaseTTL: cfg.LeaseTTL, PollInterval: cfg.PollInterval,
 		MaxInFlight: cfg.MaxInFlight, Drain: cfg.ExecutionDrain,
-		Limits: engine.Limits{MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout, MaxValue: cfg.MaxValue},
+		Limits: engine.Limits{
+			MaxSteps: cfg.MaxSteps, AttemptTimeout: cfg.AttemptTimeout, MaxValue: cfg.MaxValue,
+			MaxParallel: cfg.MaxParallel, MaxNesting: cfg.MaxNesting,
+		},
 	}, runner.Deps{
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
 		Executor: execute.New(execute.Deps{Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Log: deps.Log}),

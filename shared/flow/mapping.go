@@ -45,6 +45,11 @@ type outputField struct {
 	from expr.Selector
 }
 
+// Empty reports whether a result writes nothing and selects no action.
+func (p *PostPlan) Empty() bool {
+	return len(p.outputs) == 0 && p.outputKey == "" && p.ActionStatic == "" && p.ActionKey.IsZero()
+}
+
 // Write returns scope.Shared with the output_map's values and then the whole
 // result under output_key. References read the shared state as it was before.
 // Other keys keep their bytes and their order.

@@ -44,6 +44,10 @@ func (c catalog) Resolve(ctx context.Context, flowID string, number int) (*plans
 	return c.Get(ctx, "ver-1")
 }
 
+func (c catalog) ResolveRef(ctx context.Context, ref flow.Ref) (*plans.Version, error) {
+	return c.Resolve(ctx, ref.ID, ref.Version)
+}
+
 // executor holds every execution until it is aborted.
 type executor struct{}
 

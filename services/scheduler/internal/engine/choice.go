@@ -6,11 +6,11 @@ import (
 )
 
 // choose decides at once; its run starts and finishes in the same step.
-func (s *step) choose(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+func (s *step) choose(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	frame.Attempt = 1
 	s.startRun(sc, frame, storage.RunRunning)
 
-	done := s.finish(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))
+	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))
 	if done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
 		// To end the flow here would hide that no case fitted.
 		done.failure = &Failure{
@@ -18,11 +18,11 @@ func (s *step) choose(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome 
 			Message: "no case holds, and there is neither a default action nor a default edge",
 		}
 	}
-	s.finishRun(frame, finishOf(done, frame.Input))
+	s.finishVisit(sc, frame, finishOf(done, frame.Input))
 	return done
 }
 
-func (s *step) choiceAction(sc scope, node *flow.PlanNode, frame *NodeFrame) string {
+func (s *step) choiceAction(sc *scope, node *flow.PlanNode, frame *NodeFrame) string {
 	reads := sc.reads(frame)
 	for i := range node.Choice.Cases {
 		if c := &node.Choice.Cases[i]; c.When.Holds(reads) {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -12,10 +11,11 @@ import (
 // Event is one thing that happened to a task. The field of its kind is set
 // where the kind has one.
 type Event struct {
-	Kind   storage.EventKind
-	At     time.Time
-	Result *RunResult // run_finished
-	Signal *Signal    // signal
+	Kind     storage.EventKind
+	At       time.Time
+	Result   *RunResult    // run_finished
+	Resolved *FlowResolved // flow_resolved
+	Signal   *Signal       // signal
 }
 
 // RunResult is how an execution ended.
@@ -35,10 +35,23 @@ type RunError struct {
 	Final   bool   `json:"final,omitempty"` // no further attempt, whatever max_retries says
 }
 
+// FlowResolved is the answer to a Resolve: the version to execute, or why there
+// is none.
+type FlowResolved struct {
+	RunID     string    `json:"run_id"`
+	VersionID string    `json:"version_id,omitempty"`
+	Error     *RunError `json:"error,omitempty"`
+}
+
 // Signal is a value handed in from outside.
 type Signal struct {
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value"`
+	// RunID makes it a decision for that run alone: when the run does not wait
+	// any more, it has no effect.
+	RunID     string `json:"run_id,omitempty"`
+	DecidedBy string `json:"decided_by,omitempty"`
+	Comment   string `json:"comment,omitempty"`
 }
 
 // Data is the event's own part as the event log keeps it.
@@ -47,16 +60,16 @@ func (e *Event) Data() (json.RawMessage, error) {
 	switch {
 	case e.Result != nil:
 		body = e.Result
+	case e.Resolved != nil:
+		body = e.Resolved
 	case e.Signal != nil:
 		body = e.Signal
 	}
-	var data bytes.Buffer
-	encoder := json.NewEncoder(&data)
-	encoder.SetEscapeHTML(false) // values keep their bytes, spaces aside
-	if err := encoder.Encode(body); err != nil {
+	data, err := encode(body)
+	if err != nil {
 		return nil, fmt.Errorf("encode %s event: %w", e.Kind, err)
 	}
-	return bytes.TrimSpace(data.Bytes()), nil
+	return data, nil
 }
 
 // ReadEvent reads an event back from the log.
@@ -67,6 +80,9 @@ func ReadEvent(logged storage.TaskEvent) (Event, error) {
 	case storage.EventRunFinished:
 		e.Result = new(RunResult)
 		body = e.Result
+	case storage.EventFlowResolved:
+		e.Resolved = new(FlowResolved)
+		body = e.Resolved
 	case storage.EventSignal:
 		e.Signal = new(Signal)
 		body = e.Signal

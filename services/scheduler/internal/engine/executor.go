@@ -3,60 +3,65 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // attempt starts the next attempt of a node's execution. It returns an outcome
 // only when the attempt cannot even start.
-func (s *step) attempt(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+func (s *step) attempt(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	frame.Attempt++
-	timeout, err := s.timeout(sc, frame)
+	timeout, err := s.timeout(&node.Exec, sc.reads(frame))
 	if err != nil {
-		return s.refuse(sc, node, frame, CodeBadSetting, fmt.Sprintf("timeout_ms: %s", err))
+		return s.refuse(sc, node, frame, CodeBadSetting, badTimeout(err))
 	}
-	frame.Phase, frame.Due = PhaseRunning, 0
-	status := storage.RunRunning
-	if node.Type == flow.ExecQueue {
-		frame.Phase = PhaseQueued
-		status = storage.RunQueued
-		if timeout > 0 {
-			frame.Due = micros(s.at.Add(timeout))
-		}
-	}
+	var status storage.RunStatus
+	frame.Phase, frame.Due, status = s.send(&node.Exec, timeout)
 	s.startRun(sc, frame, status)
 	s.effects.Execute = append(s.effects.Execute, s.execution(sc, frame, timeout))
 	return nil
 }
 
-// refuse fails a node that cannot even start, with a run that says why and
-// without the input and params, which may be what is wrong.
-func (s *step) refuse(sc scope, node *flow.PlanNode, frame *NodeFrame, code, message string) *outcome {
-	frame.Input, frame.Params = nil, nil
-	s.startRun(sc, frame, storage.RunRunning)
-	s.finishRun(frame, storage.RunFinish{Status: storage.RunError, ErrorCode: code, ErrorText: message})
-	return &outcome{node: node, failure: &Failure{
-		Node: sc.pathOf(frame.Key), Code: code, Message: message, Attempts: frame.Attempt,
-	}}
+func badTimeout(err error) string { return fmt.Sprintf("timeout_ms: %s", err) }
+
+// send is where an execution that begins now stands, and when that ends by
+// itself.
+func (s *step) send(exec *flow.Exec, timeout time.Duration) (Phase, Micros, storage.RunStatus) {
+	switch {
+	case exec.Type != flow.ExecQueue:
+		return PhaseRunning, 0, storage.RunRunning
+	case timeout > 0:
+		return PhaseQueued, micros(s.at.Add(timeout)), storage.RunQueued
+	}
+	return PhaseQueued, 0, storage.RunQueued
 }
 
 // timeout is how long one attempt may take; 0 is without bound. A definition
 // that sets none, or 0, or a reference that finds nothing, takes the default. A
 // queued job has no default: it may have to wait long for a worker, and that is
 // no fault.
-func (s *step) timeout(sc scope, frame *NodeFrame) (time.Duration, error) {
-	exec := &sc.plan.Node(frame.Key).Exec
-	timeout, err := exec.Timeout.Resolve(sc.reads(frame))
+func (s *step) timeout(exec *flow.Exec, reads expr.Scope) (time.Duration, error) {
+	timeout, err := exec.Timeout.Resolve(reads)
 	if timeout == 0 && exec.Type != flow.ExecQueue {
 		timeout = s.program.Limits.AttemptTimeout
 	}
 	return timeout, err
 }
 
-func (s *step) execution(sc scope, frame *NodeFrame, timeout time.Duration) Execution {
+// timeoutAgain is the same for an attempt that has begun: it was fit then, and
+// if a signal has changed it since, the default has to do.
+func (s *step) timeoutAgain(exec *flow.Exec, reads expr.Scope) time.Duration {
+	timeout, err := s.timeout(exec, reads)
+	if err != nil {
+		return s.program.Limits.AttemptTimeout
+	}
+	return timeout
+}
+
+func (s *step) execution(sc *scope, frame *NodeFrame, timeout time.Duration) Execution {
 	return Execution{
 		RunNo: frame.Run, RunID: frame.RunID,
 		NodeKey: frame.Key, Path: sc.pathOf(frame.Key), Visit: frame.Visit, Attempt: frame.Attempt,
@@ -66,169 +71,63 @@ func (s *step) execution(sc scope, frame *NodeFrame, timeout time.Duration) Exec
 	}
 }
 
-// startRun numbers the frame's attempt and records it.
-func (s *step) startRun(sc scope, frame *NodeFrame, status storage.RunStatus) {
-	path := sc.pathOf(frame.Key)
-	s.state.Runs++
-	frame.Run = s.state.Runs
-	frame.RunID = runID(s.program.TaskID, address{path: path, visit: frame.Visit, attempt: frame.Attempt}, s.at)
-	s.effects.Started = append(s.effects.Started, storage.NodeRun{
-		TaskID: s.program.TaskID, No: frame.Run, ID: frame.RunID,
-		NodeKey: frame.Key, Path: path, Visit: frame.Visit, Attempt: frame.Attempt,
-		Status: status, Input: frame.Input, Params: frame.Params, StartedAt: s.at,
-	})
-}
-
-// finishRun closes the frame's run: in place when this step started it, so
-// that it is written once.
-func (s *step) finishRun(frame *NodeFrame, finish storage.RunFinish) {
-	finish.No, finish.FinishedAt = frame.Run, s.at
-	if n := len(s.effects.Started); n > 0 && s.effects.Started[n-1].No == frame.Run {
-		finish.Close(&s.effects.Started[n-1])
-		return
-	}
-	s.effects.Finished = append(s.effects.Finished, finish)
-}
-
-func (s *step) abort(frame *NodeFrame) {
-	execType := flow.ExecHTTP
-	if frame.Phase == PhaseQueued {
-		execType = flow.ExecQueue
-	}
-	s.effects.Abort = append(s.effects.Abort, Abort{RunID: frame.RunID, ExecType: execType})
-}
-
 // runFinished applies the result of the run that is active under its id; any
 // other result comes too late and changes nothing.
 func (s *step) runFinished(result *RunResult) {
-	sc := s.root()
+	sc := s.innermost()
 	frame := sc.frame.Node
-	if frame == nil || frame.RunID != result.RunID || !frame.Phase.executing() {
-		return
-	}
-	node := sc.plan.Node(frame.Key)
-	if result.Error != nil {
-		s.attemptFailed(sc, node, frame, result)
-		return
-	}
-	if done := s.succeed(sc, node, frame, result); done != nil {
-		s.resume(sc, *done)
-	}
-}
-
-// resume goes on after a node that had waited has ended.
-func (s *step) resume(sc scope, done outcome) {
-	if key, more := s.leave(sc, done); more {
-		s.advance(sc, key)
+	switch {
+	case frame == nil:
+	case frame.Fan != nil:
+		s.goOn(sc, s.fanStep(sc, frame).branchFinished(result))
+	case frame.RunID == result.RunID && frame.Phase.executing():
+		node := sc.plan.Node(frame.Key)
+		if result.Error != nil {
+			s.goOn(sc, s.attemptFailed(sc, node, frame, result))
+			return
+		}
+		s.goOn(sc, s.succeed(sc, node, frame, result))
 	}
 }
 
 // succeed writes what post says and picks the action.
-func (s *step) succeed(sc scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
-	output := result.Result
-	if len(output) == 0 {
-		output = []byte("null")
-	}
+func (s *step) succeed(sc *scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
+	output := result.output()
 	reads := sc.reads(frame)
-	done := s.finish(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
+	done := s.success(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
 	finish := finishOf(done, output)
-	finish.WorkerID, finish.WorkerURL, finish.LogPath = result.WorkerID, result.WorkerURL, result.LogPath
-	s.finishRun(frame, finish)
+	result.sign(&finish)
+	s.finishVisit(sc, frame, finish)
 	return done
 }
 
-// finishOf is the end of a run that had the output.
-func finishOf(done *outcome, output json.RawMessage) storage.RunFinish {
-	finish := storage.RunFinish{Status: storage.RunOK, Output: output, Action: done.action}
-	if f := done.failure; f != nil {
-		finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, f.Code, f.Message
+func (r *RunResult) output() json.RawMessage {
+	if len(r.Result) == 0 {
+		return json.RawMessage("null")
 	}
-	return finish
+	return r.Result
 }
 
-// finish gives a node that succeeded its action and writes the shared state,
-// unless one of the two makes it fail after all.
-func (s *step) finish(sc scope, node *flow.PlanNode, frame *NodeFrame, action string, shared json.RawMessage) *outcome {
-	done := &outcome{node: node, action: brief(action)}
-	failure := func(code, format string, args ...any) {
-		done.failure = &Failure{Node: sc.pathOf(frame.Key), Code: code, Attempts: frame.Attempt, Message: fmt.Sprintf(format, args...)}
-	}
-	if limit := s.program.Limits.MaxValue; len(shared) > limit {
-		failure(CodeTooLarge, "the shared state would have %d bytes, the most is %d", len(shared), limit)
-		return done
-	}
-	*sc.shared = shared
-	if _, exit := sc.plan.Next(frame.Key, action); exit == flow.ExitNone {
-		failure(CodeNoEdge, "the node ended with the action %q, which no edge takes", done.action)
-	}
-	return done
-}
-
-// maxAction is the most bytes of an action that an edge can name.
-const maxAction = 256
-
-// brief cuts an action that a worker made too long for any edge, for the
-// record. The mark at its end keeps it from becoming one that an edge takes.
-func brief(action string) string {
-	if len(action) <= maxAction {
-		return action
-	}
-	return strings.ToValidUTF8(action[:maxAction], "") + "…"
+// sign notes who gave the result.
+func (r *RunResult) sign(finish *storage.RunFinish) {
+	finish.WorkerID, finish.WorkerURL, finish.LogPath = r.WorkerID, r.WorkerURL, r.LogPath
 }
 
 // attemptFailed closes the attempt and either plans the next or ends the node.
-func (s *step) attemptFailed(sc scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) {
-	status := storage.RunError
-	if result.Error.Code == CodeTimeout {
-		status = storage.RunTimeout
-	}
-	s.finishRun(frame, storage.RunFinish{
-		Status: status, ErrorCode: result.Error.Code, ErrorText: result.Error.Message,
-		WorkerID: result.WorkerID, WorkerURL: result.WorkerURL, LogPath: result.LogPath,
-	})
+func (s *step) attemptFailed(sc *scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
+	failure := &Failure{Node: sc.pathOf(frame.Key), Code: result.Error.Code, Message: result.Error.Message, Attempts: frame.Attempt}
+	finish := failure.finish()
+	result.sign(&finish)
 	if result.Error.Final || frame.Attempt > node.Retry.Max {
-		s.resume(sc, outcome{node: node, failure: &Failure{
-			Node: sc.pathOf(frame.Key), Code: result.Error.Code, Message: result.Error.Message, Attempts: frame.Attempt,
-		}})
-		return
+		s.finishVisit(sc, frame, finish)
+		return &outcome{node: node, failure: failure}
 	}
-	frame.Phase = PhaseBackoff
-	wait := node.Retry.Delay(frame.Attempt, chance(frame.RunID))
-	if wait <= 0 {
-		s.retry(sc, node, frame)
-		return
-	}
-	frame.Due = micros(s.at.Add(wait))
+	s.finishRun(frame.Run, finish)
+	_, done := s.backOff(sc, node, frame)
+	return done
 }
 
-func (s *step) retry(sc scope, node *flow.PlanNode, frame *NodeFrame) {
-	if done := s.attempt(sc, node, frame); done != nil {
-		s.resume(sc, *done)
-	}
-}
-
-// due acts on a node whose time has come.
-func (s *step) due(sc scope, frame *NodeFrame) {
-	node := sc.plan.Node(frame.Key)
-	switch frame.Phase {
-	case PhaseBackoff:
-		s.retry(sc, node, frame)
-	case PhaseQueued:
-		s.abort(frame)
-		s.attemptFailed(sc, node, frame, &RunResult{RunID: frame.RunID, Error: &RunError{
-			Code: CodeTimeout, Message: "no worker answered within the attempt's time-out",
-		}})
-	case PhaseNext:
-		s.advance(sc, frame.Key)
-	case PhaseWaiting:
-		end := s.fire
-		if node.Wait != nil {
-			end = s.waitTimedOut
-		}
-		if done := end(sc, node, frame); done != nil {
-			s.resume(sc, *done)
-		}
-	case PhaseRunning:
-		// Whoever carries the execution out keeps its time.
-	}
+// unanswered is the error of a job that no worker has answered in time.
+func unanswered() *RunError {
+	return &RunError{Code: CodeTimeout, Message: "no worker answered within the attempt's time-out"}
 }

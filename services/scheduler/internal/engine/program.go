@@ -14,13 +14,19 @@ type Program struct {
 	TaskID string
 	Params json.RawMessage // the task's, an object
 	Limits Limits
+	// Flows are the plans of the versions that subflows by reference are
+	// pinned to, by version id: those of State.Versions, and that of a
+	// flow_resolved event before it is applied.
+	Flows map[string]*flow.Plan
 }
 
 // Limits apply where a definition sets none of its own.
 type Limits struct {
 	MaxSteps       int
 	AttemptTimeout time.Duration // of a push or local execution
-	MaxValue       int           // bytes of an input and of the shared state
+	MaxValue       int           // bytes of an input, of the results of a fan and of the shared state
+	MaxParallel    int           // branches of one node that are open at once, whatever the definition says
+	MaxNesting     int           // subflows inside subflows, those by reference included
 }
 
 // Effects are what a step asks for besides the new state: rows to write with
@@ -29,6 +35,7 @@ type Effects struct {
 	Started  []storage.NodeRun
 	Finished []storage.RunFinish
 	Execute  []Execution
+	Resolve  []Resolve
 	Abort    []Abort
 }
 
@@ -46,13 +53,21 @@ type Execution struct {
 	Timeout time.Duration // of the attempt; 0: none
 }
 
-// Abort ends an execution whose answer no longer matters.
+// Resolve asks which published version a subflow by reference executes. The
+// answer is a flow_resolved event.
+type Resolve struct {
+	RunID string // of the subflow's attempt
+	Ref   flow.Ref
+}
+
+// Abort ends an execution, or a question, whose answer no longer matters.
 type Abort struct {
 	RunID    string
 	ExecType flow.ExecType
 }
 
-// Step applies one event. The state given is not changed.
+// Step applies one event. The state given is not changed, and what Needs says
+// the event needs is there.
 func (p *Program) Step(state State, event Event) (State, Effects) {
 	if state.Status.Terminal() {
 		return state, Effects{}
@@ -64,6 +79,8 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 		s.start()
 	case storage.EventRunFinished:
 		s.runFinished(event.Result)
+	case storage.EventFlowResolved:
+		s.flowResolved(event.Resolved)
 	case storage.EventTimerFired:
 		s.timerFired()
 	case storage.EventSignal:
@@ -72,39 +89,71 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 		s.end(storage.TaskCanceled, storage.RunCanceled, nil)
 	}
 	if !next.Status.Terminal() {
-		next.Status = next.waitsFor()
+		next.Status = next.status()
 	}
 	return next, s.effects
 }
 
-// Resume lists the executions that a state says are under way. Whoever takes a
-// task over carries them out again, under the same run ids.
-func (p *Program) Resume(state State) []Execution {
-	node := state.Flow.Node
-	if node == nil || node.Phase != PhaseRunning {
-		return nil
-	}
+// Resume lists what a state says is under way, as effects to carry out.
+// Whoever takes a task over does so again, under the same run ids. What
+// NeedsToResume says is needed is there.
+func (p *Program) Resume(state State) Effects {
 	s := step{program: p, state: &state}
-	sc := s.root()
-	timeout, err := s.timeout(sc, node)
-	if err != nil {
-		// It was fit when the run started; a signal has changed it since.
-		timeout = p.Limits.AttemptTimeout
+	sc := s.innermost()
+	node := sc.frame.Node
+	if node == nil {
+		return Effects{}
 	}
-	return []Execution{s.execution(sc, node, timeout)}
+	switch {
+	case node.Fan != nil:
+		s.resumeBranches(sc, node)
+	case node.Phase == PhaseRunning:
+		exec := &sc.plan.Node(node.Key).Exec
+		s.effects.Execute = append(s.effects.Execute, s.execution(sc, node, s.timeoutAgain(exec, sc.reads(node))))
+	case node.Phase == PhaseResolving:
+		s.resolve(sc.plan.Node(node.Key), node)
+	}
+	return s.effects
 }
 
-// waitsFor is the status that the active node gives the task.
-func (s *State) waitsFor() storage.TaskStatus {
-	if s.Flow.Node == nil {
+// WaitsFor is what moves the task on, for a task that nobody executes.
+func (p *Program) WaitsFor(state State) storage.WaitKind {
+	if state.Status != storage.TaskWaiting && state.Status != storage.TaskWaitingQueue {
+		return storage.WaitNone
+	}
+	s := step{program: p, state: &state}
+	sc := s.innermost()
+	node := sc.frame.Node
+	switch {
+	case state.Status == storage.TaskWaitingQueue:
+		return storage.WaitQueue
+	case node.Phase != PhaseWaiting:
+		return storage.WaitRetry
+	}
+	switch sc.plan.Node(node.Key).Kind {
+	case flow.KindApproval:
+		return storage.WaitApproval
+	case flow.KindWaitEvent:
+		return storage.WaitEvent
+	case flow.KindTimer, flow.KindExecutor, flow.KindChoice, flow.KindParallel, flow.KindForeach, flow.KindSubflow:
+	}
+	return storage.WaitTimer
+}
+
+// status is the one that the active nodes give the task.
+func (s *State) status() storage.TaskStatus {
+	node := s.Innermost()
+	if node == nil {
 		return storage.TaskPending
 	}
-	switch s.Flow.Node.Phase {
+	switch node.Phase {
 	case PhaseQueued:
 		return storage.TaskWaitingQueue
 	case PhaseBackoff, PhaseWaiting:
 		return storage.TaskWaiting
-	case PhaseRunning, PhaseNext:
+	case PhaseInside:
+		return node.Fan.status(node)
+	case PhaseRunning, PhaseResolving, PhaseNext:
 	}
 	return storage.TaskRunning
 }

@@ -92,11 +92,7 @@ func drawDefinition(t *rapid.T) string {
 func TestStep_HoldsItsInvariantsUnderAnyEvents(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		def, faults := flow.Parse([]byte(drawDefinition(rt)))
-		require.Empty(rt, faults)
-		plan, err := flow.Compile(def)
-		require.NoError(rt, err)
-		program := Program{Plan: plan, TaskID: "task-1", Params: json.RawMessage(`{}`), Limits: Limits{MaxSteps: 30, AttemptTimeout: time.Second, MaxValue: 1 << 20}}
+		program := Program{Plan: compile(rt, drawDefinition(rt)), TaskID: "task-1", Params: json.RawMessage(`{}`), Limits: testLimits}
 
 		state, now := NewState(), epoch
 		var log []Event
@@ -211,7 +207,7 @@ func checkState(t *rapid.T, program *Program, state State, finished map[int]int)
 	}
 	switch state.Status {
 	case storage.TaskRunning:
-		require.Len(t, program.Resume(state), 1)
+		require.Len(t, program.Resume(state).Execute, 1)
 	case storage.TaskWaiting:
 		waits := program.Plan.Node(state.Flow.Node.Key).Kind == flow.KindWaitEvent
 		require.True(t, waits || !state.NextDue().IsZero(), "waiting for a signal or a time")

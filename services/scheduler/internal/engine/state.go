@@ -1,17 +1,19 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // stateFormat is written into every state. It grows when a new field changes
 // the meaning of old ones, so that a state is never misread.
-const stateFormat = 1
+const stateFormat = 2
 
 // State is everything the engine knows of a task between two steps. Status,
 // Shared and Failure have columns of their own and are not in its JSON.
@@ -26,13 +28,18 @@ type State struct {
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with
 	Deadline Micros    `json:"deadline,omitempty"` // of the whole task; 0: none
 	Flow     FlowFrame `json:"flow"`
-	Signals  Signals   `json:"signals,omitzero"`
+
+	// Kept are the signals that no wait has taken yet, oldest first, by key.
+	// Only keys that the plan may wait for are kept.
+	Kept map[string][]Signal `json:"kept,omitempty"`
 }
 
-// FlowFrame is a flow being executed.
+// FlowFrame is a flow being executed: the task's own, or a subflow.
 type FlowFrame struct {
 	Node   *NodeFrame     `json:"node,omitempty"`   // nil before the start and after the end
 	Visits map[string]int `json:"visits,omitempty"` // begun, by node key
+	// Left are digests of what signals left in the flow's shared state, by key.
+	Left map[string]string `json:"left,omitempty"`
 }
 
 // NodeFrame is one visit of a node.
@@ -45,26 +52,45 @@ type NodeFrame struct {
 	RunID   string `json:"run_id"`        // of the same
 	Due     Micros `json:"due,omitempty"` // when the phase ends by itself; 0: it does not
 
-	Input  json.RawMessage `json:"-"` // in the run's row
-	Params json.RawMessage `json:"-"` // in the run's row
+	Sub     *SubFrame `json:"sub,omitempty"`     // of a subflow in PhaseInside
+	Version string    `json:"version,omitempty"` // the flow version that a subflow by reference is pinned to
+	Fan     *Fan      `json:"fan,omitempty"`     // of a parallel or foreach node
+
+	// What the run's row holds, see Attach. Params are an object once they
+	// are here.
+	Input  json.RawMessage `json:"-"`
+	Params json.RawMessage `json:"-"`
+}
+
+// SubFrame is what goes on inside a subflow node.
+type SubFrame struct {
+	Shared json.RawMessage `json:"shared"` // the subflow's own shared state
+	Flow   FlowFrame       `json:"flow"`
+
+	plan *flow.Plan // see Attach
 }
 
 // Phase says what an active node waits for.
 type Phase string
 
 const (
-	PhaseRunning Phase = "running" // for the execution that a scheduler carries out
-	PhaseQueued  Phase = "queued"  // for a pull worker
-	PhaseBackoff Phase = "backoff" // for the time of the next attempt
-	PhaseWaiting Phase = "waiting" // for the time it is due, or for a signal
-	PhaseNext    Phase = "next"    // for nothing: the next step visits it
+	PhaseRunning   Phase = "running"   // for the execution that a scheduler carries out
+	PhaseQueued    Phase = "queued"    // for a pull worker
+	PhaseBackoff   Phase = "backoff"   // for the time of the next attempt
+	PhaseWaiting   Phase = "waiting"   // for the time it is due, or for a signal
+	PhaseResolving Phase = "resolving" // for the version that a subflow is to be pinned to
+	PhaseInside    Phase = "inside"    // for what it consists of: branches, or the nodes of a subflow
+	PhaseNext      Phase = "next"      // for nothing: the next step visits it
 )
 
 // Phases lists every phase.
-var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff, PhaseWaiting, PhaseNext}
+var Phases = []Phase{PhaseRunning, PhaseQueued, PhaseBackoff, PhaseWaiting, PhaseResolving, PhaseInside, PhaseNext}
 
 // executing reports whether an execution is out whose result is awaited.
 func (p Phase) executing() bool { return p == PhaseRunning || p == PhaseQueued }
+
+// open reports whether the run of the attempt is open.
+func (p Phase) open() bool { return p != PhaseBackoff && p != PhaseNext }
 
 // Micros is a time in microseconds since 1970, UTC; 0 is none.
 type Micros int64
@@ -86,19 +112,41 @@ type Failure struct {
 	Code     string `json:"code"`
 	Message  string `json:"message"`
 	Attempts int    `json:"attempts"`
+	// Branches are those that failed, in order, of a node that has branches;
+	// at most maxListed, the message has their number.
+	Branches []BranchFailure `json:"branches,omitempty"`
+}
+
+// BranchFailure is why a branch of a parallel or foreach node failed.
+type BranchFailure struct {
+	Index    int    `json:"index"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Attempts int    `json:"attempts"`
 }
 
 // The codes of failures that the engine finds itself. Those of executions come
 // with their results.
 const (
-	CodeTimeout     = "timeout"      // an attempt took longer than its time-out
-	CodeTaskTimeout = "task_timeout" // the task took longer than its own
-	CodeMaxSteps    = "max_steps"    // the task visited too many nodes
-	CodeNoEdge      = "no_edge"      // no edge takes the node's action
-	CodeNoChoice    = "no_choice"    // a choice selected nothing
-	CodeBadSetting  = "bad_setting"  // a setting's reference found something unfit
-	CodeTooLarge    = "too_large"    // an input, or what would be the shared state
+	CodeTimeout        = "timeout"         // an attempt took longer than its time-out
+	CodeTaskTimeout    = "task_timeout"    // the task took longer than its own
+	CodeMaxSteps       = "max_steps"       // the task visited too many nodes
+	CodeNoEdge         = "no_edge"         // no edge takes the node's action
+	CodeNoChoice       = "no_choice"       // a choice selected nothing
+	CodeBadSetting     = "bad_setting"     // a setting's reference found something unfit
+	CodeBadInput       = "bad_input"       // the input of a foreach is no array
+	CodeBranchesFailed = "branches_failed" // of a node's branches, for different reasons
+	CodeTooDeep        = "too_deep"        // subflows inside subflows inside subflows …
+	CodeFlowNotFound   = "flow_not_found"  // a subflow names no published flow
+	CodeTooLarge       = "too_large"       // an input, a result, or what would be the shared state
 )
+
+// JSON is what shared.error and the task's error hold.
+func (f *Failure) JSON() json.RawMessage {
+	// Strings and numbers always encode.
+	text, _ := encode(f)
+	return text
+}
 
 // NewState is the state of a task that has not started.
 func NewState() State {
@@ -106,7 +154,7 @@ func NewState() State {
 }
 
 // Load reads a state back from the task it was written to. It is not complete
-// until Attach has been given the runs that ActiveRuns names.
+// until Attach has been called with what it needs.
 func Load(task storage.Task) (State, error) {
 	var s State
 	if err := json.Unmarshal(task.State, &s); err != nil {
@@ -127,47 +175,43 @@ func Load(task storage.Task) (State, error) {
 
 // JSON is the text that Load reads.
 func (s *State) JSON() (json.RawMessage, error) {
-	text, err := json.Marshal(s)
+	text, err := encode(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
 	return text, nil
 }
 
-// ActiveRuns are the Nos of the runs whose input the state needs, ascending.
-func (s *State) ActiveRuns() []int {
-	if node := s.Flow.Node; node != nil && node.Phase != PhaseNext {
-		return []int{node.Run}
-	}
-	return nil
-}
-
-// Attach gives the active nodes the input and params of their runs.
-func (s *State) Attach(runs []storage.NodeRun) error {
-	node := s.Flow.Node
-	if node == nil || node.Phase == PhaseNext {
-		return nil
-	}
-	for _, run := range runs {
-		if run.No == node.Run {
-			node.Input, node.Params = run.Input, run.Params
-			return nil
-		}
-	}
-	return fmt.Errorf("run %d of node %q is not in storage", node.Run, node.Key)
+// encode keeps the bytes of the values inside, spaces aside.
+func encode(body any) (json.RawMessage, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(body)
+	return bytes.TrimSpace(text.Bytes()), err
 }
 
 // NextDue is when a timer_fired event has something to do; zero when no clock
 // moves the task on.
 func (s *State) NextDue() time.Time {
 	due := s.Deadline
-	if n := s.Flow.Node; n != nil && n.Due != 0 && (due == 0 || n.Due < due) {
-		due = n.Due
+	earlier := func(at Micros) {
+		if at != 0 && (due == 0 || at < due) {
+			due = at
+		}
+	}
+	for node := s.Flow.Node; node != nil; node = node.inner() {
+		earlier(node.Due)
+		if node.Fan != nil {
+			for i := range node.Fan.Open {
+				earlier(node.Fan.Open[i].Due)
+			}
+		}
 	}
 	return due.Time()
 }
 
-// CurrentNode is the key of the active node, "" when there is none.
+// CurrentNode is the key of the flow's active node, "" when there is none.
 func (s *State) CurrentNode() string {
 	if s.Flow.Node == nil {
 		return ""
@@ -175,14 +219,45 @@ func (s *State) CurrentNode() string {
 	return s.Flow.Node.Key
 }
 
-// clone copies what a step may change in place. Raw JSON is never changed in
-// place, and Visits is copied where it is written.
-func (s State) clone() State {
-	if s.Flow.Node != nil {
-		node := *s.Flow.Node
-		s.Flow.Node = &node
+// Innermost is the active node in the innermost subflow; nil when there is
+// none.
+func (s *State) Innermost() *NodeFrame {
+	node := s.Flow.Node
+	for node != nil && node.inner() != nil {
+		node = node.inner()
 	}
+	return node
+}
+
+// inner is the active node of the flow inside; nil when there is none.
+func (n *NodeFrame) inner() *NodeFrame {
+	if n.Sub == nil {
+		return nil
+	}
+	return n.Sub.Flow.Node
+}
+
+// clone copies what a step may change in place. Raw JSON is never changed in
+// place, and maps are copied where they are written.
+func (s State) clone() State {
+	s.Flow.Node = s.Flow.Node.clone()
 	return s
+}
+
+func (n *NodeFrame) clone() *NodeFrame {
+	if n == nil {
+		return nil
+	}
+	c := *n
+	if n.Sub != nil {
+		sub := *n.Sub
+		sub.Flow.Node = sub.Flow.Node.clone()
+		c.Sub = &sub
+	}
+	if n.Fan != nil {
+		c.Fan = n.Fan.clone()
+	}
+	return &c
 }
 
 func (f *FlowFrame) visit(key string) int {

@@ -15,24 +15,26 @@ func TestState_SurvivesStorage(t *testing.T) {
 	p := play(t, retrying, `{"k":[1,2]}`)
 	p.fail(p.take(), RunError{Code: "worker_error", Message: "boom"})
 
+	back := reload(t, &p.program, p.state, storedRuns{runs: p.runs})
+	require.Equal(t, p.state, back)
+	require.True(t, back.Needs([]Event{{Kind: storage.EventTimerFired}}).None())
+
 	text, err := p.state.JSON()
 	require.NoError(t, err)
-	back, err := Load(storage.Task{ID: "task-1", Status: p.state.Status, Shared: p.state.Shared, State: text})
+	bare, err := Load(storage.Task{ID: "task-1", Status: p.state.Status, Shared: p.state.Shared, State: text})
 	require.NoError(t, err)
-	require.Equal(t, []int{1}, back.ActiveRuns())
-	require.NoError(t, back.Attach(p.runs))
-	require.Equal(t, p.state, back)
-	require.Error(t, back.Attach(nil), "a run that is missing is not papered over")
+	require.Equal(t, []int{1}, bare.NeedsToResume().Runs)
+	require.Error(t, p.program.Attach(&bare, bare.NeedsToResume(), nil), "a run that is missing is not papered over")
 
 	p.state = back
 	p.wait(time.Second)
-	require.Equal(t, []Execution{p.take()}, p.program.Resume(p.state), "whoever takes the task over repeats the same execution")
+	require.Equal(t, []Execution{p.take()}, p.program.Resume(p.state).Execute, "whoever takes the task over repeats the same execution")
 }
 
 func TestLoad_RefusesAnotherFormat(t *testing.T) {
 	t.Parallel()
-	_, err := Load(storage.Task{ID: "task-1", State: json.RawMessage(`{"v":2}`)})
-	require.ErrorContains(t, err, "format 2")
+	_, err := Load(storage.Task{ID: "task-1", State: json.RawMessage(`{"v":1}`)})
+	require.ErrorContains(t, err, "format 1")
 }
 
 func TestEvent_SurvivesTheLog(t *testing.T) {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -17,33 +16,8 @@ type step struct {
 	program *Program
 	state   *State
 	at      time.Time
-	visits  int // of nodes, in this step
+	visits  int // of nodes and branches, in this step
 	effects Effects
-}
-
-// scope is a flow being executed and what its nodes read and write.
-type scope struct {
-	plan   *flow.Plan
-	frame  *FlowFrame
-	shared *json.RawMessage
-	params json.RawMessage // what a node's own params are laid over
-	path   string          // of the flow; "" for the task's own
-}
-
-func (s *step) root() scope {
-	return scope{plan: s.program.Plan, frame: &s.state.Flow, shared: &s.state.Shared, params: s.program.Params}
-}
-
-// reads is what the references of a node see.
-func (sc *scope) reads(node *NodeFrame) expr.Scope {
-	return expr.Scope{Params: node.Params, Shared: *sc.shared, Input: node.Input}
-}
-
-func (sc *scope) pathOf(key string) string {
-	if sc.path == "" {
-		return key
-	}
-	return sc.path + "/" + key
 }
 
 // outcome is how a visit of a node ended.
@@ -60,39 +34,47 @@ func (s *step) start() {
 	if timeout := s.program.Plan.Timeout(); timeout > 0 {
 		s.state.Deadline = micros(s.at.Add(timeout))
 	}
-	s.advance(s.root(), s.program.Plan.Start())
+	root := s.root()
+	s.goOn(s.visit(root, root.plan.Start()))
 }
 
-// visitsPerStep bounds the nodes that one step visits, and with them the size
-// of its transaction: a chain of choices may be as long as max_steps.
+// visitsPerStep bounds the nodes and branches that one step visits, and with
+// them the size of its transaction: a chain of choices may be as long as
+// max_steps. The next step goes on at once.
 const visitsPerStep = 100
 
-// advance visits nodes from key on, until one of them has to wait, the flow has
-// ended, or the step has become long; then the next one goes on at once.
-func (s *step) advance(sc scope, key string) {
-	for {
-		if s.visits == visitsPerStep {
-			sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: micros(s.at)}
+// goOn follows the flow from a node of the scope that has ended, until a node
+// has to wait or the task has ended. Without an outcome a node waits already.
+func (s *step) goOn(sc *scope, done *outcome) {
+	for done != nil {
+		key, exit := s.leave(sc, *done)
+		switch {
+		case exit == nil:
+			sc, done = s.visit(sc, key)
+		case sc.up != nil:
+			sc, done = s.subflowEnded(sc.up, sc.owner, exit.failure)
+		case exit.failure != nil:
+			s.fail(*exit.failure)
+			return
+		default:
+			s.end(storage.TaskCompleted, "", nil)
 			return
 		}
-		s.visits++
-		done := s.visit(sc, key)
-		if done == nil {
-			return
-		}
-		next, ok := s.leave(sc, *done)
-		if !ok {
-			return
-		}
-		key = next
 	}
 }
 
-// visit begins a visit. It returns nil when the node waits for something.
-func (s *step) visit(sc scope, key string) *outcome {
+// visit begins a visit. Its outcome is nil when something has to be waited for;
+// it is a node's of the scope returned, which is another one when the visit led
+// into a subflow.
+func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
+	if s.visits >= visitsPerStep {
+		sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: micros(s.at)}
+		return sc, nil
+	}
+	s.visits++
 	if limit := s.maxSteps(); s.state.Steps >= limit {
 		s.fail(Failure{Node: sc.pathOf(key), Code: CodeMaxSteps, Message: fmt.Sprintf("the task has visited %d nodes, the most it may", limit)})
-		return nil
+		return sc, nil
 	}
 	s.state.Steps++
 	node := sc.plan.Node(key)
@@ -103,22 +85,39 @@ func (s *step) visit(sc scope, key string) *outcome {
 	frame.Params = node.EffectiveParams(reads)
 	reads.Params = frame.Params
 	frame.Input = node.Prep.Input(reads)
-	if size, limit := max(len(frame.Input), len(frame.Params)), s.program.Limits.MaxValue; size > limit {
+	if fault := s.tooLarge(frame.Input, frame.Params); fault != "" {
 		frame.Attempt = 1
-		return s.refuse(sc, node, frame, CodeTooLarge, fmt.Sprintf("the input or the params have %d bytes, the most is %d", size, limit))
+		return sc, s.refuse(sc, node, frame, CodeTooLarge, fault)
 	}
+	if node.Kind == flow.KindSubflow {
+		return s.startSubflow(sc, node, frame)
+	}
+	return sc, s.begin(sc, node, frame)
+}
 
+// begin starts a visit of a node that is no subflow.
+func (s *step) begin(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	switch node.Kind {
 	case flow.KindChoice:
 		return s.choose(sc, node, frame)
+	case flow.KindParallel, flow.KindForeach:
+		return s.startFan(sc, node, frame)
 	case flow.KindTimer:
 		return s.startTimer(sc, node, frame)
-	case flow.KindWaitEvent:
+	case flow.KindWaitEvent, flow.KindApproval:
 		return s.startWait(sc, node, frame)
-	case flow.KindExecutor, flow.KindParallel, flow.KindForeach, flow.KindSubflow, flow.KindApproval:
-		// Of these only executors are published, see flow.EngineCapabilities.
+	case flow.KindExecutor, flow.KindSubflow:
 	}
 	return s.attempt(sc, node, frame)
+}
+
+// tooLarge says what is wrong with an input and params that are over the limit.
+func (s *step) tooLarge(input, params []byte) string {
+	size, limit := max(len(input), len(params)), s.program.Limits.MaxValue
+	if size <= limit {
+		return ""
+	}
+	return fmt.Sprintf("the input or the params have %d bytes, the most is %d", size, limit)
 }
 
 func (s *step) maxSteps() int {
@@ -128,24 +127,28 @@ func (s *step) maxSteps() int {
 	return s.program.Limits.MaxSteps
 }
 
-// leave takes the edge that the outcome selects. It is false when the flow has
-// ended, and with it the task.
-func (s *step) leave(sc scope, done outcome) (key string, more bool) {
+// exit is the end of a flow.
+type exit struct {
+	failure *Failure
+}
+
+// leave takes the edge that the outcome selects, to the node of that key or out
+// of the flow.
+func (s *step) leave(sc *scope, done outcome) (key string, out *exit) {
 	sc.frame.Node = nil
 	s.state.Action = done.action
 	if done.failure != nil {
 		return s.leaveFailed(sc, done)
 	}
-	key, exit := sc.plan.Next(done.node.Key, done.action)
-	if exit == flow.ExitTo {
-		return key, true
+	key, exitKind := sc.plan.Next(done.node.Key, done.action)
+	if exitKind == flow.ExitTo {
+		return key, nil
 	}
-	s.end(storage.TaskCompleted, "", nil)
-	return "", false
+	return "", &exit{}
 }
 
-// leaveFailed takes the timeout or error edge, or fails the task.
-func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
+// leaveFailed takes the timeout or error edge; without one the flow fails.
+func (s *step) leaveFailed(sc *scope, done outcome) (key string, out *exit) {
 	action := flow.ActionError
 	key, ok := "", false
 	if done.failure.Code == CodeTimeout {
@@ -157,57 +160,148 @@ func (s *step) leaveFailed(sc scope, done outcome) (key string, more bool) {
 		key, ok = sc.plan.ErrorEdge(done.node.Key)
 	}
 	if !ok {
-		s.fail(*done.failure)
-		return "", false
+		return "", &exit{failure: done.failure}
 	}
 	s.state.Action = action
 	*sc.shared = rawjson.Set(*sc.shared, "error", done.failure.JSON())
 	if key == "" {
-		s.end(storage.TaskCompleted, "", nil)
-		return "", false
+		return "", &exit{}
 	}
-	return key, true
+	return key, nil
 }
 
 func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, &f) }
 
-// end makes the state terminal. A run that is still open is closed with the
+// end makes the state terminal. Runs that are still open are closed with the
 // status given.
 func (s *step) end(status storage.TaskStatus, open storage.RunStatus, failure *Failure) {
-	if node := s.state.Flow.Node; node != nil {
-		if node.Phase.executing() || node.Phase == PhaseWaiting {
-			s.finishRun(node, storage.RunFinish{Status: open})
-		}
-		if node.Phase.executing() {
-			s.abort(node)
-		}
-		s.state.Flow.Node = nil
-	}
+	s.close(s.state.Flow.Node, open)
+	s.state.Flow.Node = nil
+	s.state.Kept = nil
 	s.state.Status, s.state.Failure = status, failure
 	s.state.Deadline = 0
 }
 
-// timerFired acts on everything that is due at the event's time.
+// close ends what a node is about, from the inside out: open runs get the
+// status, executions are aborted.
+func (s *step) close(frame *NodeFrame, status storage.RunStatus) {
+	if frame == nil {
+		return
+	}
+	s.closeInside(frame, status)
+	if frame.Phase.executing() || frame.Phase == PhaseResolving {
+		s.abort(frame.RunID, frame.Phase)
+	}
+	if frame.Phase.open() {
+		s.finishRun(frame.Run, storage.RunFinish{Status: status})
+	}
+}
+
+// closeInside does so with what is inside a composite node, not with the node
+// itself.
+func (s *step) closeInside(frame *NodeFrame, status storage.RunStatus) {
+	if frame.Sub != nil {
+		s.close(frame.Sub.Flow.Node, status)
+		frame.Sub.Flow.Node = nil
+	}
+	if frame.Fan != nil {
+		s.closeBranches(frame.Fan, status)
+	}
+}
+
+func (s *step) abort(runID string, phase Phase) {
+	execType := flow.ExecHTTP
+	if phase == PhaseQueued {
+		execType = flow.ExecQueue
+	}
+	s.effects.Abort = append(s.effects.Abort, Abort{RunID: runID, ExecType: execType})
+}
+
+// timerFired acts on what is due at the event's time: the task's own deadline,
+// or else the outermost node, with which what is inside it ends.
 func (s *step) timerFired() {
 	now := micros(s.at)
 	if d := s.state.Deadline; d != 0 && d <= now {
-		node := s.state.CurrentNode()
 		s.end(storage.TaskFailed, storage.RunTimeout, &Failure{
-			Node: node, Code: CodeTaskTimeout,
+			Node: s.activePath(), Code: CodeTaskTimeout,
 			Message: fmt.Sprintf("the task took longer than its time-out of %s", s.program.Plan.Timeout()),
 		})
 		return
 	}
-	node := s.state.Flow.Node
-	if node == nil || node.Due == 0 || node.Due > now {
-		return
+	for sc := s.root(); sc.frame.Node != nil; sc = sc.inside(sc.frame.Node) {
+		frame := sc.frame.Node
+		switch {
+		case frame.Due != 0 && frame.Due <= now:
+			s.goOn(s.due(sc, frame))
+			return
+		case frame.Fan != nil && frame.Phase == PhaseInside:
+			s.goOn(sc, s.fanStep(sc, frame).branchesDue())
+			return
+		case frame.Sub == nil:
+			return
+		}
 	}
-	s.due(s.root(), node)
 }
 
-// JSON is what shared.error and the task's error hold.
-func (f *Failure) JSON() json.RawMessage {
-	// A struct of strings and a number always encodes.
-	text, _ := json.Marshal(f)
-	return text
+// due acts on a node whose time has come.
+func (s *step) due(sc *scope, frame *NodeFrame) (*scope, *outcome) {
+	node := sc.plan.Node(frame.Key)
+	switch frame.Phase {
+	case PhaseNext:
+		return s.visit(sc, frame.Key)
+	case PhaseBackoff:
+		return s.again(sc, node, frame)
+	case PhaseQueued:
+		s.abort(frame.RunID, frame.Phase)
+		return sc, s.attemptFailed(sc, node, frame, &RunResult{RunID: frame.RunID, Error: unanswered()})
+	case PhaseWaiting:
+		if node.Wait != nil {
+			return sc, s.waitTimedOut(sc, node, frame)
+		}
+		return sc, s.fire(sc, node, frame)
+	case PhaseInside:
+		if frame.Fan != nil {
+			frame.Due = 0
+			return sc, s.fanStep(sc, frame).branchesDue()
+		}
+		return s.subflowTimedOut(sc, node, frame)
+	case PhaseResolving:
+		return s.subflowTimedOut(sc, node, frame)
+	case PhaseRunning:
+		// Whoever carries the execution out keeps its time.
+	}
+	return sc, nil
+}
+
+// again starts the next attempt of a node that waited for it.
+func (s *step) again(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
+	frame.Due = 0
+	switch {
+	case node.Kind == flow.KindSubflow:
+		return s.startSubflow(sc, node, frame)
+	case frame.Fan != nil:
+		return sc, s.fanStep(sc, frame).startRound(frame.Fan.failed())
+	}
+	return sc, s.attempt(sc, node, frame)
+}
+
+// backOff waits for the time of the node's next attempt, or starts it at once
+// when there is no wait.
+func (s *step) backOff(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
+	frame.Phase, frame.Due = PhaseBackoff, 0
+	wait := node.Retry.Delay(frame.Attempt, chance(frame.RunID))
+	if wait <= 0 {
+		return s.again(sc, node, frame)
+	}
+	frame.Due = micros(s.at.Add(wait))
+	return sc, nil
+}
+
+// activePath is the path of the innermost active node.
+func (s *step) activePath() string {
+	sc := s.innermost()
+	if sc.frame.Node == nil {
+		return ""
+	}
+	return sc.pathOf(sc.frame.Node.Key)
 }

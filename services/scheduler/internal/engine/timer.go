@@ -10,7 +10,7 @@ import (
 
 // startTimer waits for the node's time. One that is past already ends the visit
 // at once.
-func (s *step) startTimer(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+func (s *step) startTimer(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	frame.Attempt = 1
 	due, err := s.timerDue(sc, node, frame)
 	if err != nil {
@@ -24,7 +24,7 @@ func (s *step) startTimer(sc scope, node *flow.PlanNode, frame *NodeFrame) *outc
 	return nil
 }
 
-func (s *step) timerDue(sc scope, node *flow.PlanNode, frame *NodeFrame) (time.Time, error) {
+func (s *step) timerDue(sc *scope, node *flow.PlanNode, frame *NodeFrame) (time.Time, error) {
 	reads := sc.reads(frame)
 	if node.Timer.Until.IsSet() {
 		return node.Timer.Until.Resolve(reads)
@@ -34,7 +34,7 @@ func (s *step) timerDue(sc scope, node *flow.PlanNode, frame *NodeFrame) (time.T
 }
 
 // fire ends a timer's visit. Its result is null.
-func (s *step) fire(sc scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
+func (s *step) fire(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	reads, null := sc.reads(frame), json.RawMessage("null")
 	return s.endWait(sc, node, frame, waitEnd{action: node.Post.Action(reads, null), shared: node.Post.Write(reads, null), output: null})
 }

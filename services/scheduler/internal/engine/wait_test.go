@@ -47,7 +47,7 @@ func TestWait_PassesBySignalsThatCameBefore(t *testing.T) {
 	require.Contains(t, string(p.state.Shared), `"got":2`)
 	p.answer(p.take(), `{"then":"again"}`)
 	require.Equal(t, storage.TaskWaiting, p.state.Status)
-	require.Nil(t, p.state.Signals.Kept)
+	require.Nil(t, p.state.Kept)
 }
 
 func TestWait_PassesByAValueThatIsThere(t *testing.T) {
@@ -114,11 +114,7 @@ func TestWait_SurvivesStorage(t *testing.T) {
 	p := play(t, replace(waiting, "%MORE%", "", "%EDGE%", ""), `{}`)
 	p.signal("go", `1`)
 	p.signal("go", `2`)
-	text, err := p.state.JSON()
-	require.NoError(t, err)
-	back, err := Load(storage.Task{ID: "task-1", Status: p.state.Status, Shared: p.state.Shared, State: text})
-	require.NoError(t, err)
-	require.NoError(t, back.Attach(p.runs))
+	back := reload(t, &p.program, p.state, storedRuns{runs: p.runs})
 	require.Equal(t, p.state, back)
 }
 

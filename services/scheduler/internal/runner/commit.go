@@ -19,8 +19,11 @@ import (
 // that ends the task is kept for last: all others are committed first, so each
 // refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
 func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
-	var earlier []engine.Execution // asked for by what was committed first
+	var earlier work // asked for by what was committed first
 	for {
+		if err := d.prepare(ctx, inputs); err != nil {
+			return nil, err
+		}
 		s, err := d.compute(inputs, extent)
 		if err != nil {
 			return nil, err
@@ -41,7 +44,9 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 			d.committed(s)
 			d.afterCommit(s, outcome)
 			if !s.record.Release {
-				s.execute = append(without(earlier, s.ended), s.execute...)
+				earlier.without(s.ended)
+				earlier.add(s.work)
+				s.work = earlier
 			}
 			return s, nil
 		case errors.Is(outcome.Err, storage.ErrLeaseLost):
@@ -62,14 +67,25 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 		if err != nil || first.record.Release {
 			return first, err
 		}
-		earlier = append(without(earlier, first.ended), first.execute...)
+		earlier.without(first.ended)
+		earlier.add(first.work)
 		inputs = []input{ender}
 	}
 }
 
-// without leaves out the executions whose runs have ended.
-func without(executions []engine.Execution, ended []string) []engine.Execution {
-	return slices.DeleteFunc(executions, func(x engine.Execution) bool { return slices.Contains(ended, x.RunID) })
+// prepare loads what the events need besides the committed state.
+func (d *drive) prepare(ctx context.Context, inputs []input) error {
+	for _, in := range inputs {
+		if resolved := in.event.Resolved; resolved != nil && resolved.Error == nil {
+			if err := d.loadPlan(ctx, resolved.VersionID); err != nil {
+				return err
+			}
+		}
+	}
+	if needs := d.state.Needs(events(inputs)); !needs.None() {
+		return d.attach(ctx, needs)
+	}
+	return nil
 }
 
 // storable replaces what the database refuses to store by a failure that says

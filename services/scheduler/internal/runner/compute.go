@@ -15,9 +15,32 @@ import (
 type computed struct {
 	state   engine.State
 	record  storage.TaskStep
-	execute []engine.Execution // to carry out here, after the commit
-	ended   []string           // ids of runs whose execution here is over or to be aborted
-	endedBy int                // index of the input that made the state terminal, if it is
+	work    work     // to carry out here, after the commit
+	ended   []string // ids of runs whose execution here is over or to be aborted
+	endedBy int      // index of the input that made the state terminal, if it is
+}
+
+// work is what steps ask a scheduler to do.
+type work struct {
+	execute []engine.Execution
+	resolve []engine.Resolve
+}
+
+func workOf(effects engine.Effects) work {
+	return work{execute: effects.Execute, resolve: effects.Resolve}
+}
+
+func (w *work) clear() { *w = work{} }
+
+// without leaves out what is for runs that have ended.
+func (w *work) without(ended []string) {
+	w.execute = slices.DeleteFunc(w.execute, func(x engine.Execution) bool { return slices.Contains(ended, x.RunID) })
+	w.resolve = slices.DeleteFunc(w.resolve, func(q engine.Resolve) bool { return slices.Contains(ended, q.RunID) })
+}
+
+func (w *work) add(more work) {
+	w.execute = append(w.execute, more.execute...)
+	w.resolve = append(w.resolve, more.resolve...)
 }
 
 // compute applies events to the committed state and makes the transaction of
@@ -46,20 +69,21 @@ func (d *drive) compute(inputs []input, extent extent) (*computed, error) {
 		s.record.Started = append(s.record.Started, effects.Started...)
 		s.record.Finished = append(s.record.Finished, effects.Finished...)
 
-		if event.Result != nil {
-			s.ended = append(s.ended, event.Result.RunID)
+		if runID := runOf(event); runID != "" {
+			s.ended = append(s.ended, runID)
 		}
 		for _, x := range effects.Execute {
 			if x.Exec.Type == flow.ExecQueue {
 				queued = append(queued, x)
 			} else {
-				s.execute = append(s.execute, x)
+				s.work.execute = append(s.work.execute, x)
 			}
 		}
+		s.work.resolve = append(s.work.resolve, effects.Resolve...)
 		for _, abort := range effects.Abort {
 			isIt := func(x engine.Execution) bool { return x.RunID == abort.RunID }
 			s.ended = append(s.ended, abort.RunID)
-			s.execute = slices.DeleteFunc(s.execute, isIt)
+			s.work.without([]string{abort.RunID})
 			if before := len(queued); abort.ExecType == flow.ExecQueue {
 				if queued = slices.DeleteFunc(queued, isIt); len(queued) == before {
 					s.record.Outbox = append(s.record.Outbox, outbox.Withdraw(d.lease.TaskID, abort.RunID, s.record.At))
@@ -107,6 +131,7 @@ func (d *drive) finishRecord(s *computed, extent extent) error {
 		return err
 	}
 	s.record.State, s.record.Status, s.record.CurrentNode = state, s.state.Status, s.state.CurrentNode()
+	s.record.WaitsFor = d.program.WaitsFor(s.state)
 	if !bytes.Equal(s.state.Shared, d.state.Shared) {
 		s.record.Shared = s.state.Shared
 	}
@@ -128,7 +153,7 @@ func (d *drive) finishRecord(s *computed, extent extent) error {
 		s.record.Release, s.record.RunnableAt = true, s.record.At
 	}
 	if s.record.Release {
-		s.execute = nil
+		s.work.clear()
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 		return storage.CreateOutcome{}, err
 	}
 	task.Status, task.Shared, task.State = s.state.Status, s.state.Shared, s.record.State
-	task.CurrentNode, task.Error = s.record.CurrentNode, s.record.Error
+	task.CurrentNode, task.WaitsFor, task.Error = s.record.CurrentNode, s.record.WaitsFor, s.record.Error
 	task.FinishedAt, task.Seq = s.record.FinishedAt, s.record.Seq
 	task.RunnableAt = s.record.RunnableAt
 	task.Lease = storage.Lease{Epoch: firstEpoch}
@@ -98,7 +98,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 	driving = true
 	go func() {
 		defer letGo()
-		d.run(holdCtx, s.execute)
+		d.run(holdCtx, s.work)
 	}()
 	return outcome, nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -37,7 +39,7 @@ type drive struct {
 	// drive is over.
 	running map[string]context.CancelFunc // by run id
 	group   sync.WaitGroup
-	ended   chan engine.RunResult
+	ended   chan engine.Event
 	over    chan struct{}
 }
 
@@ -61,19 +63,22 @@ func (r *Runner) newDrive(h *held, task storage.Task, extent extent) *drive {
 		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
 		seq:   task.Seq, inboxDone: task.InboxDone,
 		running: map[string]context.CancelFunc{},
-		ended:   make(chan engine.RunResult),
+		ended:   make(chan engine.Event),
 		over:    make(chan struct{}),
 	}
 }
 
 func (d *drive) begin(task storage.Task, version *plans.Version, state engine.State) {
-	d.program = engine.Program{Plan: version.Plan, TaskID: task.ID, Params: task.Params, Limits: d.r.Limits}
+	d.program = engine.Program{
+		Plan: version.Plan, TaskID: task.ID, Params: task.Params, Limits: d.r.Limits,
+		Flows: map[string]*flow.Plan{},
+	}
 	d.state = state
 }
 
-// run drives on from the committed state, of which the given executions are to
-// be carried out. It returns when the task is released, lost or given up.
-func (d *drive) run(ctx context.Context, execute []engine.Execution) {
+// run drives on from the committed state, of which the given work is to be
+// carried out. It returns when the task is released, lost or given up.
+func (d *drive) run(ctx context.Context, work work) {
 	defer d.group.Wait()
 	defer close(d.over)
 	defer d.guard()
@@ -83,16 +88,14 @@ func (d *drive) run(ctx context.Context, execute []engine.Execution) {
 		}
 	}()
 	for {
-		for _, x := range execute {
-			d.execute(ctx, x)
-		}
+		d.carryOut(ctx, work)
 		inputs, err := d.next(ctx)
 		if err != nil {
 			d.giveUp(err)
 			return
 		}
 		if len(inputs) == 0 {
-			execute = nil
+			work.clear()
 			continue
 		}
 		s, err := d.step(ctx, inputs, d.extent)
@@ -103,25 +106,71 @@ func (d *drive) run(ctx context.Context, execute []engine.Execution) {
 		if s.record.Release {
 			return
 		}
-		execute = s.execute
+		work = s.work
 	}
 }
 
-// execute carries one execution out in its own goroutine.
-func (d *drive) execute(ctx context.Context, x engine.Execution) {
+// carryOut begins what a committed step asks for. A stop begins nothing more
+// beside what it waits for; whoever takes the task next does.
+func (d *drive) carryOut(ctx context.Context, work work) {
+	if d.stopping() && len(d.running) > 0 {
+		return
+	}
+	for _, x := range work.execute {
+		d.begun(ctx, x.RunID, func(ctx context.Context) (engine.Event, error) {
+			result, err := d.attempt(ctx, x)
+			return engine.Event{Kind: storage.EventRunFinished, Result: &result}, err
+		})
+	}
+	for _, question := range work.resolve {
+		d.begun(ctx, question.RunID, func(ctx context.Context) (engine.Event, error) {
+			return d.resolve(ctx, question)
+		})
+	}
+}
+
+// begun does something for a run in a goroutine of its own, which hands over
+// the event that is its end. An error means that it was aborted: nobody waits
+// for it.
+func (d *drive) begun(ctx context.Context, runID string, do func(context.Context) (engine.Event, error)) {
 	ctx, cancel := context.WithCancel(ctx)
-	d.running[x.RunID] = cancel
+	d.running[runID] = cancel
 	d.group.Go(func() {
 		defer cancel()
-		result, err := d.attempt(ctx, x)
+		event, err := do(ctx)
 		if err != nil {
-			return // aborted: nobody waits for it
+			return
 		}
 		select {
-		case d.ended <- result:
+		case d.ended <- event:
 		case <-d.over:
 		}
 	})
+}
+
+// resolve asks the catalog which version a subflow executes, until it says.
+func (d *drive) resolve(ctx context.Context, question engine.Resolve) (engine.Event, error) {
+	answer := &engine.FlowResolved{RunID: question.RunID}
+	event := engine.Event{Kind: storage.EventFlowResolved, Resolved: answer}
+	for failing := false; ; failing = true {
+		version, err := d.r.Plans.ResolveRef(ctx, question.Ref)
+		code := errs.CodeOf(err)
+		switch {
+		case err == nil:
+			answer.VersionID = version.ID
+			return event, nil
+		case ctx.Err() != nil:
+			return event, ctx.Err()
+		case code != errs.Unavailable && code != errs.DeadlineExceeded:
+			answer.Error = &engine.RunError{Code: engine.CodeFlowNotFound, Message: err.Error()}
+			return event, nil
+		case !failing:
+			d.log.Warn("resolve_flow_failed", zap.Error(err))
+		}
+		if !pause.For(ctx, resolvePause) {
+			return event, ctx.Err()
+		}
+	}
 }
 
 // attempt is one execution. A panic in it is its failure and no one else's.
@@ -147,12 +196,8 @@ func (d *drive) next(ctx context.Context) ([]input, error) {
 		due = timer.C
 	}
 	select {
-	case result := <-d.ended:
-		if d.running[result.RunID] == nil {
-			return nil, nil // aborted while it handed over
-		}
-		in, err := d.finished(result)
-		return []input{in}, err
+	case event := <-d.ended:
+		return d.endings(event)
 	case <-d.held.news:
 		return d.inbox(ctx)
 	case <-due:
@@ -160,6 +205,38 @@ func (d *drive) next(ctx context.Context) ([]input, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// endings takes along what else has ended by now: branches that end together
+// are one step, and one commit.
+func (d *drive) endings(event engine.Event) ([]input, error) {
+	var inputs []input
+	for more := true; more && len(inputs) < endingsBatch; {
+		if d.running[runOf(event)] != nil { // or else aborted while it handed over
+			in, err := d.finished(event)
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(inputs, in)
+		}
+		select {
+		case event = <-d.ended:
+		default:
+			more = false
+		}
+	}
+	return inputs, nil
+}
+
+// runOf is the run that an event is the end of; "" when it is of none.
+func runOf(event engine.Event) string {
+	switch {
+	case event.Result != nil:
+		return event.Result.RunID
+	case event.Resolved != nil:
+		return event.Resolved.RunID
+	}
+	return ""
 }
 
 // input is an event to apply. Those from the inbox are in the log already.
@@ -177,19 +254,31 @@ func (in input) source() string {
 	return in.sourceID
 }
 
-// finished is the end of an execution, read back from what the log will hold: a
-// replay must apply the same bytes.
-func (d *drive) finished(result engine.RunResult) (input, error) {
-	logged := storage.TaskEvent{TaskID: d.lease.TaskID, SourceID: RunSource(result.RunID), Kind: storage.EventRunFinished, At: d.r.Now()}
-	event := engine.Event{Kind: logged.Kind, At: logged.At, Result: &result}
-	var err error
-	if logged.Data, err = event.Data(); err != nil {
+func events(inputs []input) []engine.Event {
+	list := make([]engine.Event, len(inputs))
+	for i := range inputs {
+		list[i] = inputs[i].event
+	}
+	return list
+}
+
+// finished is an end that was handed over, read back from what the log will
+// hold: a replay must apply the same bytes.
+func (d *drive) finished(event engine.Event) (input, error) {
+	event.At = d.r.Now()
+	sourceID := RunSource(runOf(event))
+	if event.Resolved != nil {
+		sourceID = "flow:" + event.Resolved.RunID
+	}
+	data, err := event.Data()
+	if err != nil {
 		return input{}, err
 	}
+	logged := storage.TaskEvent{TaskID: d.lease.TaskID, SourceID: sourceID, Kind: event.Kind, Data: data, At: event.At}
 	if event, err = engine.ReadEvent(logged); err != nil {
 		return input{}, err
 	}
-	return input{event: event, sourceID: logged.SourceID, data: logged.Data}, nil
+	return input{event: event, sourceID: sourceID, data: data}, nil
 }
 
 func (d *drive) fired() input {
@@ -268,4 +357,8 @@ const (
 	retryBrokenTaskAfter = time.Minute
 	// inboxBatch is the most events from outside that one step applies.
 	inboxBatch = 1000
+	// endingsBatch is the most executions that end in one step.
+	endingsBatch = 100
+	// resolvePause is how long the catalog is left alone when it is away.
+	resolvePause = 500 * time.Millisecond
 )

@@ -31,6 +31,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -72,6 +73,7 @@ type Outbox interface {
 // Plans gives compiled flow versions.
 type Plans interface {
 	Get(ctx context.Context, versionID string) (*plans.Version, error)
+	ResolveRef(ctx context.Context, ref flow.Ref) (*plans.Version, error)
 }
 
 // Deps are what the runner works with.

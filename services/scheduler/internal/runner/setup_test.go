@@ -70,6 +70,15 @@ func (c *catalog) Get(_ context.Context, id string) (*plans.Version, error) {
 	return c.versions[id], nil
 }
 
+// ResolveRef knows versions by their flow's name.
+func (c *catalog) ResolveRef(ctx context.Context, ref flow.Ref) (*plans.Version, error) {
+	version, err := c.Get(ctx, ref.Name)
+	if err == nil && version == nil {
+		return nil, errs.New(errs.NotFound, "the flow %q has no published version", ref.Name)
+	}
+	return version, err
+}
+
 func (c *catalog) setAway(away bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +133,7 @@ func setup(t *testing.T, store storage.Tasks, do executorFunc, options ...option
 	}}}
 	config := Config{
 		Owner: t.Name(), Ownership: Shared, LeaseTTL: 5 * time.Second, PollInterval: 20 * time.Millisecond,
-		MaxInFlight: 100, Drain: patience, Limits: engine.Limits{MaxSteps: 1000, AttemptTimeout: patience, MaxValue: 1 << 20},
+		MaxInFlight: 100, Drain: patience, Limits: engine.Limits{MaxSteps: 1000, AttemptTimeout: patience, MaxValue: 1 << 20, MaxParallel: 100, MaxNesting: 16},
 	}
 	deps := Deps{
 		Store: store, Plans: f.catalog, Executor: do, Outbox: &offers{},

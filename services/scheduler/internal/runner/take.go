@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
@@ -45,43 +46,95 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 	}
 	// Not what the step asked for alone: what an earlier holder was executing
 	// is to be carried out as well.
-	d.run(ctx, d.program.Resume(d.state))
+	if err := d.attach(ctx, d.state.NeedsToResume()); err != nil {
+		d.giveUp(err)
+		return
+	}
+	d.run(ctx, workOf(d.program.Resume(d.state)))
 }
 
 // revive loads what the task is executed with, and returns what has happened to
 // it while nobody held it.
 func (d *drive) revive(ctx context.Context, task storage.Task) ([]input, error) {
-	state, err := d.r.loadState(ctx, task)
+	if err := d.load(ctx, task); err != nil {
+		return nil, err
+	}
+	inputs, err := d.backlog(ctx, task)
 	if err != nil {
 		return nil, err
 	}
-	version, err := d.r.Plans.Get(ctx, task.FlowVersionID)
-	if err != nil {
-		return nil, fmt.Errorf("get the plan: %w", err)
-	}
-	d.begin(task, version, state)
-	return d.backlog(ctx, task)
+	return inputs, d.attach(ctx, d.state.Needs(events(inputs)))
 }
 
-func (r *Runner) loadState(ctx context.Context, task storage.Task) (engine.State, error) {
+// load gives the drive the task's state and plans. The state is to be attached.
+func (d *drive) load(ctx context.Context, task storage.Task) error {
 	state, err := engine.Load(task)
 	if err != nil {
-		return engine.State{}, err
+		return err
 	}
-	if nos := state.ActiveRuns(); len(nos) > 0 {
-		var runs []storage.NodeRun
-		err := r.patiently(ctx, "load_runs_failed", func() (err error) {
-			runs, err = r.Store.LoadRuns(ctx, task.ID, nos)
+	version, err := d.r.Plans.Get(ctx, task.FlowVersionID)
+	if err != nil {
+		return fmt.Errorf("get the plan: %w", err)
+	}
+	d.begin(task, version, state)
+	for _, id := range state.Versions() {
+		if err := d.loadPlan(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach completes the committed state.
+func (d *drive) attach(ctx context.Context, needs engine.Needs) error {
+	var runs []storage.NodeRun
+	if !needs.None() {
+		err := d.r.patiently(ctx, "load_runs_failed", func() (err error) {
+			runs, err = d.r.loadRuns(ctx, d.lease.TaskID, needs)
 			return err
 		})
 		if err != nil {
-			return engine.State{}, err
-		}
-		if err := state.Attach(runs); err != nil {
-			return engine.State{}, err
+			return err
 		}
 	}
-	return state, nil
+	return d.program.Attach(&d.state, needs, runs)
+}
+
+// loadRuns gives the rows that are needed, in order.
+func (r *Runner) loadRuns(ctx context.Context, taskID string, needs engine.Needs) ([]storage.NodeRun, error) {
+	runs, err := r.Store.LoadRuns(ctx, taskID, needs.Runs)
+	if err != nil || needs.EndedAfter == 0 {
+		return runs, err
+	}
+	// A run that is active has not ended: none comes twice.
+	ended, err := r.Store.LoadEndedRuns(ctx, taskID, needs.EndedAfter)
+	runs = append(runs, ended...)
+	slices.SortFunc(runs, func(a, b storage.NodeRun) int { return a.No - b.No })
+	return runs, err
+}
+
+// loadPlan gives the program the plan of a version that a subflow is pinned to.
+func (d *drive) loadPlan(ctx context.Context, versionID string) error {
+	version, err := d.r.Plans.Get(ctx, versionID)
+	if err != nil {
+		return fmt.Errorf("get the plan of a subflow: %w", err)
+	}
+	d.program.Flows[versionID] = version.Plan
+	return nil
+}
+
+// View is a task as it stands, for reading only.
+func (r *Runner) View(ctx context.Context, task storage.Task) (engine.Program, engine.State, error) {
+	d := r.newDrive(nil, task, oneStep)
+	if err := d.load(ctx, task); err != nil {
+		return engine.Program{}, engine.State{}, err
+	}
+	needs := d.state.Needs(nil)
+	runs, err := r.loadRuns(ctx, task.ID, needs)
+	if err == nil {
+		err = d.program.Attach(&d.state, needs, runs)
+	}
+	return d.program, d.state, err
 }
 
 // backlog is what is in the task's inbox, its start if it has not started, and

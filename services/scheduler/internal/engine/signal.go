@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+)
+
+// A signal lets one visit pass: it is kept until that visit comes, and the value
+// that it leaves in the shared state lets no further visit pass. A value that a
+// node wrote there lets every visit pass.
+
+// keep puts a signal by for a wait that may come.
+func (s *State) keep(signal *Signal) {
+	s.Kept = maps.Clone(s.Kept)
+	if s.Kept == nil {
+		s.Kept = map[string][]Signal{}
+	}
+	kept := s.Kept[signal.Key]
+	s.Kept[signal.Key] = append(kept[:len(kept):len(kept)], *signal)
+}
+
+// take removes the oldest signal kept for the key; nil when there is none.
+func (s *State) take(key string) *Signal {
+	kept := s.Kept[key]
+	if len(kept) == 0 {
+		return nil
+	}
+	s.Kept = maps.Clone(s.Kept)
+	s.Kept[key] = kept[1:]
+	if len(kept) == 1 {
+		delete(s.Kept, key)
+	}
+	if len(s.Kept) == 0 {
+		s.Kept = nil // as it is read back
+	}
+	return &kept[0]
+}
+
+// keptBytes is the size of what is kept.
+func (s *State) keptBytes() int {
+	n := 0
+	for _, kept := range s.Kept {
+		for i := range kept {
+			n += kept[i].size()
+		}
+	}
+	return n
+}
+
+func (s *Signal) size() int { return len(s.Key) + len(s.Value) + len(s.DecidedBy) + len(s.Comment) }
+
+// maxKept bounds the signals of one key that wait for their visit.
+const maxKept = 1000
+
+// leave remembers that the value under the key is a signal's.
+func (f *FlowFrame) leave(key string, shared json.RawMessage) {
+	value, _ := rawjson.Field(shared, key)
+	f.Left = maps.Clone(f.Left)
+	if f.Left == nil {
+		f.Left = map[string]string{}
+	}
+	f.Left[key] = digest(value)
+}
+
+// hasLeft reports whether the value under the key is one that a signal left.
+func (f *FlowFrame) hasLeft(key string, shared json.RawMessage) bool {
+	value, ok := rawjson.Field(shared, key)
+	return ok && f.Left[key] == digest(value)
+}
+
+// digest tells values apart without keeping them twice.
+func digest(value json.RawMessage) string {
+	sum := sha256.Sum256(rawjson.Trim(value))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// signal writes the value to the shared state, and lets the wait for it pass or
+// keeps it for one that may come.
+func (s *step) signal(signal *Signal) {
+	sc := s.innermost()
+	frame := sc.frame.Node
+	waiting := frame != nil && frame.Phase == PhaseWaiting && sc.plan.Node(frame.Key).Wait != nil
+	if signal.RunID != "" && (!waiting || frame.RunID != signal.RunID) {
+		return // a decision about what is no longer to be decided
+	}
+	if !s.writeSignal(signal) {
+		return
+	}
+	if waiting {
+		node := sc.plan.Node(frame.Key)
+		if node.Wait.Signal == signal.Key || signal.RunID != "" {
+			// A wait on a place inside the value goes on when nothing is there.
+			if said, ok := told(node, signal.Value); ok {
+				s.goOn(sc, s.pass(sc, node, frame, heard{signal, said}))
+			}
+			return
+		}
+	}
+	if !s.program.Plan.WaitsFor(signal.Key) {
+		return
+	}
+	if len(s.state.Kept[signal.Key]) >= maxKept || s.state.keptBytes()+signal.size() > s.program.Limits.MaxValue {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("too many signals came that no wait has taken, the last one %q", signal.Key)})
+		return
+	}
+	s.state.keep(signal)
+}
+
+// writeSignal is false when that has failed the task.
+func (s *step) writeSignal(signal *Signal) bool {
+	if signal.Key == "" {
+		return true // a decision for a node that waits for no key
+	}
+	shared := rawjson.Set(s.state.Shared, signal.Key, signal.Value)
+	if fault := s.sharedTooLarge(shared); fault != "" {
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q %s", signal.Key, fault)})
+		return false
+	}
+	s.state.Shared = shared
+	if s.program.Plan.WaitsFor(signal.Key) {
+		s.state.Flow.leave(signal.Key, shared)
+	}
+	return true
+}
