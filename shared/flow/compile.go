@@ -12,8 +12,8 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
-// Compile makes the plan of a definition. It compiles every kind, whatever the
-// engine's Capabilities. The error is an *errs.Error with every fault.
+// Compile makes the plan of a definition. The error is an *errs.Error with every
+// fault.
 func Compile(def *Definition) (*Plan, error) {
 	var c compiler
 	plan := c.definition(def, "")
