@@ -50,7 +50,7 @@ func TestGateway_PassesEveryRouteToItsService(t *testing.T) {
 	h, service := setup(t)
 	host := map[string]string{
 		"workers": "registry", "register": "registry", "heartbeat": "registry", "list": "registry", "allocate": "registry",
-		"flows": "catalog", "tasks": "scheduler", "queue": "queue",
+		"flows": "catalog", "tasks": "scheduler", "approvals": "scheduler", "queue": "queue",
 	}
 	for _, route := range service.Routes() {
 		if route.Path == "/openapi.yaml" {

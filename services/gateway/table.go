@@ -41,6 +41,9 @@ var table = []passed{
 	{http.MethodPost, "/tasks/signal", proxy.Scheduler, nil},
 	{http.MethodPost, "/tasks/run_once", proxy.Scheduler, nil},
 
+	{http.MethodGet, "/approvals", proxy.Scheduler, nil},
+	{http.MethodPost, "/approvals/decide", proxy.Scheduler, nil},
+
 	{http.MethodPost, "/queue/poll", proxy.Queue, nil},
 	{http.MethodPost, "/queue/complete", proxy.Queue, nil},
 	{http.MethodPost, "/queue/heartbeat", proxy.Queue, nil},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/api"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/approvals"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/execute"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
@@ -95,7 +96,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
 		Executor: execute.New(execute.Deps{Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Log: deps.Log}),
 	})
-	s.routes = api.Routes(api.Deps{Store: store, Plans: cache, Runner: s.runner, Results: intake, Now: storage.Now})
+	s.routes = api.Routes(api.Deps{
+		Store: store, Plans: cache, Runner: s.runner, Results: intake, Now: storage.Now,
+		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
+	})
 	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

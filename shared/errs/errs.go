@@ -27,10 +27,12 @@ const (
 	MethodNotAllowed Code = "method_not_allowed"
 	AlreadyExists    Code = "already_exists" // the unique thing is there already
 	RequestIDReused  Code = "request_id_reused"
-	NotPublished     Code = "not_published" // a draft version cannot start tasks
-	LeaseHeld        Code = "lease_held"    // another scheduler is executing the task
-	TaskEnded        Code = "task_ended"    // the task is in a terminal state
-	ClaimLost        Code = "claim_lost"    // the job's claim expired or belongs to another
+	NotPublished     Code = "not_published"    // a draft version cannot start tasks
+	LeaseHeld        Code = "lease_held"       // another scheduler is executing the task
+	TaskEnded        Code = "task_ended"       // the task is in a terminal state
+	ClaimLost        Code = "claim_lost"       // the job's claim expired or belongs to another
+	ApprovalClosed   Code = "approval_closed"  // the task does not wait for this decision, or not any more
+	ApprovalChanged  Code = "approval_changed" // the task waits for a decision on something else than was shown
 	BodyTooLarge     Code = "body_too_large"
 	Internal         Code = "internal"
 	NoWorker         Code = "no_worker"   // no online worker offers the service
@@ -51,6 +53,8 @@ var statusOf = map[Code]int{
 	LeaseHeld:        http.StatusConflict,
 	TaskEnded:        http.StatusConflict,
 	ClaimLost:        http.StatusConflict,
+	ApprovalClosed:   http.StatusConflict,
+	ApprovalChanged:  http.StatusConflict,
 	BodyTooLarge:     http.StatusRequestEntityTooLarge,
 	Internal:         http.StatusInternalServerError,
 	NoWorker:         http.StatusServiceUnavailable,

@@ -127,6 +127,7 @@ func TestAnswers_AreAsDocumented(t *testing.T) {
 		callWorkers(t, c, prefix)
 		callFlows(t, c, prefix)
 		callTasks(t, c, prefix)
+		callApprovals(t, c, prefix)
 		callQueue(t, c, prefix)
 		c.get(t, prefix+"/openapi.yaml")
 	}
@@ -226,6 +227,38 @@ func callTasks(t *testing.T, c *caller, prefix string) {
 	c.refused(t, http.StatusNotFound, "not_found", http.MethodGet, prefix+"/tasks/get?id=task-none", nil)
 	c.refusedText(t, http.StatusBadRequest, "malformed_body", prefix+"/tasks", `{"flow_id": `)
 	c.refusedText(t, http.StatusRequestEntityTooLarge, "body_too_large", prefix+"/tasks", strings.Repeat(" ", 10<<20))
+}
+
+func callApprovals(t *testing.T, c *caller, prefix string) {
+	t.Helper()
+	flow := c.publish(t, "approval", object{"start": "review", "nodes": object{
+		"review": object{"kind": "approval", "approval_key": "verdict", "timeout_ms": 3_600_000, "prep": object{"input_key": "$shared"}},
+	}})
+	task := c.post(t, prefix+"/tasks", object{"flow_id": flow})["id"].(string)
+	c.await(t, task, "waiting")
+	require.Equal(t, "approval", c.get(t, prefix+"/tasks/get?id="+task).(object)["waits_for"])
+	list := c.get(t, prefix+"/approvals?page=1&page_size=1&flow_id="+flow).(object)
+	approval := list["data"].([]any)[0].(object)
+	require.Equal(t, list, c.get(t, prefix+"/approvals?page_size=1&task_id="+task))
+
+	decision := object{
+		"taskId": task, "runId": approval["run_id"], "digest": approval["digest"], "decision": "later", "decidedBy": "dora", "comment": "c",
+	}
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/approvals/decide", object{"decision": 1})
+	c.refused(t, http.StatusConflict, "approval_changed", http.MethodPost, prefix+"/approvals/decide",
+		object{"task_id": task, "digest": "another", "decision": true})
+	c.post(t, prefix+"/approvals/decide", decision)
+	c.post(t, prefix+"/approvals/decide", decision) // a repeat is harmless
+	c.await(t, task, "completed")
+	c.post(t, prefix+"/approvals/decide", decision)
+	decision["decision"] = false
+	c.refused(t, http.StatusConflict, "approval_closed", http.MethodPost, prefix+"/approvals/decide", decision)
+	delete(decision, "runId")
+	c.refused(t, http.StatusConflict, "task_ended", http.MethodPost, prefix+"/approvals/decide", decision)
+	runs := c.get(t, prefix+"/tasks/runs?task_id="+task).([]any)
+	require.Equal(t, "dora", runs[0].(object)["decided_by"])
+	c.refused(t, http.StatusNotFound, "not_found", http.MethodGet, prefix+"/approvals?task_id=task-none", nil)
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodGet, prefix+"/approvals?page_size=0", nil)
 }
 
 func callQueue(t *testing.T, c *caller, prefix string) {

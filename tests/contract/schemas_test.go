@@ -67,6 +67,9 @@ var objects = map[string]wireType{
 	"TaskEvent":         answerOf[schedulerapi.Event](),
 	"TaskEvents":        answerOf[schedulerapi.Events](),
 	"SignalRequest":     requestOf[schedulerapi.SignalRequest](),
+	"Approval":          answerOf[schedulerapi.Approval](),
+	"ApprovalList":      answerOf[httpx.List[schedulerapi.Approval]](),
+	"DecideRequest":     requestOf[schedulerapi.DecideRequest](),
 
 	"PollRequest":         requestOf[queueapi.PollRequest](),
 	"Job":                 answerOf[queueapi.Job](),
@@ -81,6 +84,7 @@ var enums = map[string][]string{
 	"ErrorCode":     texts(slices.Collect(maps.Keys(errs.Codes()))),
 	"TaskStatus":    texts(storage.TaskStatuses),
 	"RunStatus":     texts(storage.RunStatuses),
+	"WaitKind":      texts(storage.WaitKinds),
 	"EventKind":     texts(storage.EventKinds),
 	"VersionStatus": texts(storage.VersionStatuses),
 	"JobStatus":     texts(storage.JobStatuses),

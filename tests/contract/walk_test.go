@@ -40,5 +40,6 @@ func TestDocumentation_WalkWorksAsWritten(t *testing.T) {
 	require.Contains(t, string(output), `"shared_json":"{\"area\":42}"`)
 	require.Contains(t, string(output), `{"valid":false,"errors":[{"path":`)
 	require.Contains(t, string(output), `"code":"invalid_definition"`)
+	require.Contains(t, string(output), `"decided_by":"dora","comment":"Fine."`)
 	require.Contains(t, string(output), `"shared_json":"{\"said\":\"HELLO\"}"`)
 }

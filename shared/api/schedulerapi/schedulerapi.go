@@ -52,6 +52,7 @@ type Task struct {
 	ParamsJSON     string     `json:"params_json"`
 	SharedJSON     string     `json:"shared_json"`
 	CurrentNodeKey string     `json:"current_node_key"`
+	WaitsFor       string     `json:"waits_for"` // "" while it is executed, and when it has ended
 	LastAction     string     `json:"last_action"`
 	StepCount      int        `json:"step_count"`
 	RetryStateJSON string     `json:"retry_state_json"`
@@ -86,6 +87,8 @@ type Run struct {
 	WorkerID       string `json:"worker_id"`
 	WorkerURL      string `json:"worker_url"`
 	LogPath        string `json:"log_path"`
+	DecidedBy      string `json:"decided_by"` // of an approval
+	Comment        string `json:"comment"`
 }
 
 // SignalRequest hands a value to a running task.
@@ -94,6 +97,10 @@ type SignalRequest struct {
 	Key      string          `json:"key"`
 	Value    json.RawMessage `json:"value"`
 	SignalID string          `json:"signal_id,omitempty"` // makes a repeat harmless
+	// Who sent it and what they have to say, for a signal that decides an
+	// approval: kept in the approval's run.
+	DecidedBy string `json:"decided_by,omitempty"`
+	Comment   string `json:"comment,omitempty"`
 }
 
 // JobResult is a pull worker's answer as the queue-gateway passes it on.

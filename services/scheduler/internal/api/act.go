@@ -21,7 +21,8 @@ const (
 	// attendWait is how long a cancel's answer waits for the task to be
 	// canceled. The cancel itself is durable before that.
 	attendWait = time.Second
-	maxSignal  = 256 // bytes of a key or id
+	maxName    = 256  // bytes of a key, an id, or who sends something
+	maxComment = 4096 // bytes of what they say to it
 )
 
 func (a *api) cancel(w http.ResponseWriter, r *http.Request) error {
@@ -54,7 +55,9 @@ func (a *api) signal(w http.ResponseWriter, r *http.Request) error {
 	if err := checkSignal(req); err != nil {
 		return err
 	}
-	event := engine.Event{Kind: storage.EventSignal, Signal: &engine.Signal{Key: req.Key, Value: req.Value}}
+	event := engine.Event{Kind: storage.EventSignal, Signal: &engine.Signal{
+		Key: req.Key, Value: req.Value, DecidedBy: req.DecidedBy, Comment: req.Comment,
+	}}
 	data, err := event.Data()
 	if err != nil {
 		return err
@@ -82,16 +85,22 @@ func checkSignal(req schedulerapi.SignalRequest) error {
 		faults.Add("key", "is required")
 	case strings.HasPrefix(req.Key, "_"):
 		faults.Add("key", `must not begin with "_"`)
-	case len(req.Key) > maxSignal:
-		faults.Add("key", "is over %d bytes", maxSignal)
+	default:
+		atMost(&faults, "key", req.Key, maxName)
 	}
 	if req.Value == nil {
 		faults.Add("value", "is required; any JSON value, null included")
 	}
-	if len(req.SignalID) > maxSignal {
-		faults.Add("signal_id", "is over %d bytes", maxSignal)
-	}
+	atMost(&faults, "signal_id", req.SignalID, maxName)
+	atMost(&faults, "decided_by", req.DecidedBy, maxName)
+	atMost(&faults, "comment", req.Comment, maxComment)
 	return faults.Err()
+}
+
+func atMost(faults *errs.Faults, path, text string, limit int) {
+	if len(text) > limit {
+		faults.Add(path, "is over %d bytes", limit)
+	}
 }
 
 // append puts one event into a task's log.

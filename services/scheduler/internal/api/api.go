@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/approvals"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
@@ -17,11 +18,18 @@ import (
 
 // Deps are what the handlers call.
 type Deps struct {
-	Store   storage.Tasks
-	Plans   Plans
-	Runner  Runner
-	Results Results
-	Now     func() time.Time
+	Store     storage.Tasks
+	Plans     Plans
+	Runner    Runner
+	Results   Results
+	Approvals Approvals
+	Now       func() time.Time
+}
+
+// Approvals lists and decides what waits for somebody's decision.
+type Approvals interface {
+	List(ctx context.Context, query approvals.Query) (storage.Page[approvals.Pending], error)
+	Decide(ctx context.Context, decision approvals.Decision) error
 }
 
 // Results takes pull workers' answers in.
@@ -56,6 +64,8 @@ func Routes(deps Deps) []httpx.Route {
 		{Method: http.MethodPost, Path: "/tasks/signal", Handler: a.signal},
 		{Method: http.MethodPost, Path: "/tasks/cancel", Handler: a.cancel},
 		{Method: http.MethodPost, Path: "/tasks/run_once", Handler: a.runOnce},
+		{Method: http.MethodGet, Path: "/approvals", Handler: a.approvals},
+		{Method: http.MethodPost, Path: "/approvals/decide", Handler: a.decide},
 		{Method: http.MethodPost, Path: "/internal/results", Handler: a.results, Internal: true},
 	}
 }

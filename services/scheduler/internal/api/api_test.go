@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/approvals"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
@@ -83,6 +84,8 @@ func setup(t *testing.T) *fixture {
 		"ver-1":     version("ver-1", held, storage.VersionPublished),
 		"ver-draft": version("ver-draft", held, storage.VersionDraft),
 		"ver-queue": version("ver-queue", queued, storage.VersionPublished),
+
+		"ver-approval": version("ver-approval", approval, storage.VersionPublished),
 	}
 	r := runner.New(runner.Config{
 		Owner: "me", Ownership: runner.Exclusive, LeaseTTL: 5 * time.Second, PollInterval: 10 * time.Millisecond, MaxInFlight: 100,
@@ -96,7 +99,10 @@ func setup(t *testing.T) *fixture {
 		require.NoError(t, <-ended)
 		require.NoError(t, store.Close())
 	})
-	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{Store: store, Plans: c, Runner: r, Results: results.Intake{Store: store, Now: storage.Now}, Now: storage.Now}))
+	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{
+		Store: store, Plans: c, Runner: r, Results: results.Intake{Store: store, Now: storage.Now}, Now: storage.Now,
+		Approvals: approvals.New(approvals.Deps{Store: store, Runner: r, Log: zap.NewNop(), Now: storage.Now}),
+	}))
 	require.NoError(t, err)
 	return &fixture{t: t, handler: handler, store: store}
 }
@@ -309,6 +315,9 @@ func TestRoutes_SayThatTheDatabaseCannotBeUsed(t *testing.T) {
 		{http.MethodPost, "/tasks/signal", `{"task_id":"` + id + `","key":"k","value":1}`},
 		{http.MethodPost, "/tasks/cancel?id=" + id, ""},
 		{http.MethodPost, "/tasks/run_once?id=" + id, ""},
+		{http.MethodGet, "/approvals", ""},
+		{http.MethodGet, "/approvals?task_id=" + id, ""},
+		{http.MethodPost, "/approvals/decide", `{"task_id":"` + id + `","digest":"d","decision":true}`},
 		{http.MethodPost, "/internal/results", `{"results":[{"task_id":"` + id + `","run_id":"run-1"}]}`},
 	} {
 		f.fails(503, errs.Unavailable, call[0], call[1], call[2])

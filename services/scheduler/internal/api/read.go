@@ -105,7 +105,7 @@ func wireTask(t storage.Task) schedulerapi.Task {
 	out := schedulerapi.Task{
 		ID: t.ID, FlowVersionID: t.FlowVersionID, FlowID: t.FlowID, FlowName: t.FlowName, FlowVersion: t.FlowVersion,
 		Status: string(t.Status), ParamsJSON: string(t.Params), SharedJSON: string(t.Shared),
-		CurrentNodeKey: t.CurrentNode, RetryStateJSON: "{}",
+		CurrentNodeKey: t.CurrentNode, WaitsFor: string(t.WaitsFor), RetryStateJSON: "{}",
 		LeaseOwner: t.Lease.Owner, LeaseExpiry: millis(t.Lease.Expiry), RequestID: t.RequestID,
 		CreatedAt: millis(t.CreatedAt), UpdatedAt: millis(t.UpdatedAt), FinishedAt: millis(t.FinishedAt),
 	}
@@ -145,6 +145,7 @@ func wireRun(run storage.NodeRun) schedulerapi.Run {
 		ErrorCode:     run.ErrorCode, ErrorText: run.ErrorText, Action: run.Action,
 		StartedAt: millis(run.StartedAt), FinishedAt: millis(run.FinishedAt),
 		WorkerID: run.WorkerID, WorkerURL: run.WorkerURL, LogPath: run.LogPath,
+		DecidedBy: run.DecidedBy, Comment: run.Comment,
 	}
 }
 
