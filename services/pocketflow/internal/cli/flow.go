@@ -18,6 +18,7 @@ type flowCmds struct {
 	List     flowListCmd     `cmd:"" help:"List the flows, newest first."`
 	Get      flowGetCmd      `cmd:"" help:"Show a flow's versions, or the definition of one."`
 	Validate flowValidateCmd `cmd:"" help:"Check definitions without publishing them; every fault is named. Needs no server."`
+	Simulate flowSimulateCmd `cmd:"" help:"Run a flow on a virtual clock under scripted answers and signals. Needs no server and no worker."`
 }
 
 type flowApplyCmd struct {
