@@ -86,10 +86,11 @@ func setup(t *testing.T) *fixture {
 		"ver-queue": version("ver-queue", queued, storage.VersionPublished),
 
 		"ver-approval": version("ver-approval", approval, storage.VersionPublished),
+		"ver-inside":   version("ver-inside", approvalInside, storage.VersionPublished),
 	}
 	r := runner.New(runner.Config{
 		Owner: "me", Ownership: runner.Exclusive, LeaseTTL: 5 * time.Second, PollInterval: 10 * time.Millisecond, MaxInFlight: 100,
-		Limits: engine.Limits{MaxSteps: 100, AttemptTimeout: time.Hour, MaxValue: 1 << 20},
+		Limits: engine.Limits{MaxSteps: 100, AttemptTimeout: time.Hour, MaxValue: 1 << 20, MaxNesting: 4, MaxParallel: 4},
 	}, runner.Deps{Store: store, Plans: c, Executor: executor{}, Outbox: noOutbox{}, Log: zap.NewNop(), Now: storage.Now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -23,6 +23,10 @@ const approval = `{"start":"review","nodes":{
 	"edges":[{"from":"review","action":"approved","to":"work"},{"from":"review","action":"again","to":"review"},
 	{"from":"review","action":"rejected","to":""}]}`
 
+// approvalInside waits in a subflow, with a time-out.
+const approvalInside = `{"start":"sf","nodes":{"sf":{"kind":"subflow","prep":{"input_key":"$params"},"subflow":{
+	"start":"review","nodes":{"review":{"kind":"approval","approval_key":"verdict","timeout_ms":60000,"prep":{"input_key":"who"}}}}}}}`
+
 func (f *fixture) createApproval() string {
 	f.t.Helper()
 	id := f.create(`{"flow_version_id":"ver-approval","params":{"who":"eve"}}`)
@@ -157,6 +161,22 @@ func (f *fixture) list(target string) (int, []map[string]any) {
 	var out []map[string]any
 	require.NoError(f.t, json.Unmarshal(rec.Body.Bytes(), &out), rec.Body.String())
 	return rec.Code, out
+}
+
+func TestDecide_InASubflow(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := f.create(`{"flow_version_id":"ver-inside","params":{"who":"eve"}}`)
+	asked := f.asked(id)
+	require.Equal(t, "review", asked["node_key"])
+	require.Equal(t, "sf/review", asked["path"])
+	require.Equal(t, "eve", asked["input"])
+	require.InDelta(t, asked["requested_at"].(float64)+60_000, asked["due_at"], 1)
+	f.decides(decision(asked, `"decision":"later","decided_by":"dora"`))
+	f.untilStatus(id, storage.TaskCompleted)
+	_, runs := f.list("/tasks/runs?task_id=" + id)
+	require.Equal(t, "dora", runs[1]["decided_by"])
+	require.Equal(t, "later", runs[1]["action"])
 }
 
 func TestDecide_CountsOnlyForWhatWasShown(t *testing.T) {
