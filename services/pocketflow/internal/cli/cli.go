@@ -22,14 +22,15 @@ type grammar struct {
 	Server string      `help:"Base URL of the server." default:"http://127.0.0.1:8070" env:"POCKETFLOW_SERVER,SCHEDULER_BASE"`
 	Output term.Format `short:"o" help:"Form of the result: table or json. Errors are text on stderr and an exit code with either." default:"table" enum:"table,json" env:"POCKETFLOW_OUTPUT"`
 
-	Serve   serveCmd   `cmd:"" help:"Serve: all services in this process, on SQLite unless told otherwise."`
-	Demo    demoCmd    `cmd:"" help:"Run the example flows with real workers and check the results."`
-	Flow    flowCmds   `cmd:"" help:"Publish and look at flows."`
-	Task    taskCmds   `cmd:"" help:"Start tasks and follow them."`
-	Worker  workerCmds `cmd:"" help:"Look at workers."`
-	Migrate migrateCmd `cmd:"" help:"Bring the databases' schemas forward or back, or tell where they stand."`
-	Config  configCmd  `cmd:"" help:"Print every setting of serve and where it comes from; passwords are hidden."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd     `cmd:"" help:"Serve: all services in this process, on SQLite unless told otherwise."`
+	Demo     demoCmd      `cmd:"" help:"Run the example flows with real workers and check the results."`
+	Flow     flowCmds     `cmd:"" help:"Publish and look at flows."`
+	Task     taskCmds     `cmd:"" help:"Start tasks and follow them."`
+	Approval approvalCmds `cmd:"" help:"Look at what waits for a decision, and decide it."`
+	Worker   workerCmds   `cmd:"" help:"Look at workers."`
+	Migrate  migrateCmd   `cmd:"" help:"Bring the databases' schemas forward or back, or tell where they stand."`
+	Config   configCmd    `cmd:"" help:"Print every setting of serve and where it comes from; passwords are hidden."`
+	Version  versionCmd   `cmd:"" help:"Print the version."`
 
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the server whether it is ready; exit 0 when it is. For containers."`
 }
