@@ -16,6 +16,12 @@
 //     result is {"action"}: params.action, else input.action, else by
 //     threshold: the input (or input.value) at or above params.threshold gives
 //     params.above (default "above"), below it params.below (default "below").
+//   - flaky: its input, after the first params.failures attempts of the run
+//     have failed with params.message; with params.retryable false the first
+//     failure is for good. For pushed work: a pulled job tells how often it was
+//     delivered, not which attempt it is.
+//   - nap: its input, after params.ms milliseconds, else after as many as the
+//     input says; at most a minute.
 //
 // Bad input fails a run for good, with a sentence that says what was expected;
 // repeating it would not help. It refuses to be useful beyond that: a real

@@ -38,7 +38,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if s.journal, err = openJournal(cfg.Journal); err != nil {
 		return nil, err
 	}
-	for name, execute := range map[string]worker.Handler{"transform": transform, "sum": sum, "route": route} {
+	for name, execute := range map[string]worker.Handler{
+		"transform": transform, "sum": sum, "route": route, "flaky": flaky, "nap": nap,
+	} {
 		w.Handle(name, s.observed(execute))
 	}
 	return s, nil

@@ -74,7 +74,7 @@ func TestService_RegistersAnswersAndKeepsAJournal(t *testing.T) {
 	start(t, Config{Addr: "127.0.0.1:0", Base: base, Journal: path, Delay: time.Millisecond})
 
 	reg := <-registered
-	require.Equal(t, []string{"route", "sum", "transform"}, reg.Services)
+	require.Equal(t, []string{"flaky", "nap", "route", "sum", "transform"}, reg.Services)
 	require.Equal(t, "http", reg.Type)
 
 	require.JSONEq(t, `{"result":"ABC","error":""}`, call(t, reg.URL+"/exec/transform", "run-1", `{"input":"abc"}`))

@@ -45,6 +45,16 @@ func TestServices(t *testing.T) {
 		{name: "Mul_RefusesHugeExponent", service: transform, input: `1e999999999`, params: `{"op":"mul","by":2}`, wantErr: `transform: mul: the input must be a number, an array of numbers or an object with a and b: the exponent of 1e999999999 is not within ±1000`},
 		{name: "Mul_RefusesEndlessProduct", service: transform, input: `[` + strings.Repeat("1e1000,", 20) + `1]`, params: `{"op":"mul"}`, wantErr: `transform: mul: the product has more than 1000 digits`},
 
+		{name: "Flaky_FailsTheFirstAttempts", service: flaky, input: `1`, params: `{"failures":1}`, wantErr: "not yet"},
+		{name: "Flaky_FailsWithItsMessage", service: flaky, input: `1`, params: `{"failures":9,"message":"no stock","retryable":false}`, wantErr: "no stock"},
+		{name: "Flaky_ThenReturnsItsInput", service: flaky, input: `{"a":1}`, params: `{"failures":0}`, want: `{"a":1}`},
+		{name: "Flaky_RefusesText", service: flaky, params: `{"failures":"two"}`, wantErr: "params: json: cannot unmarshal string into Go struct field .failures of type int"},
+
+		{name: "Nap_ReturnsItsInput", service: nap, input: `"x"`, params: `{"ms":0.5}`, want: `"x"`},
+		{name: "Nap_TakesItsInput", service: nap, input: `1`, want: `1`},
+		{name: "Nap_RefusesText", service: nap, input: `"x"`, wantErr: `nap: the input must be a number of milliseconds: "x" is not a number`},
+		{name: "Nap_RefusesHours", service: nap, params: `{"ms":3600000}`, wantErr: "nap: params.ms must be from 0 to 60000 milliseconds"},
+
 		{name: "Sum_OfArray", service: sum, input: `[1,2,3.5]`, want: `6.5`},
 		{name: "Sum_IsExact", service: sum, input: `[0.1,0.2,9007199254740993]`, want: `9007199254740993.3`},
 		{name: "Sum_OfNothing", service: sum, input: `[]`, want: `0`},
