@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,73 +31,24 @@ import (
 // cancelBound is when a cancel counts as hung. How long it took is printed.
 const cancelBound = 5 * time.Second
 
-// place is where a task can stand still, until it is canceled there.
-type place struct {
-	name       string
-	definition string
-	// What tells that the task is there.
-	status string
-	open   []string // runs that have not ended, each "PATH STATUS", sorted
-	calls  int      // executions that the worker has under way
-	script string   // file that a script of the task has written its process id to
-	claim  string   // service of a job that is claimed then
-}
-
-func (p place) String() string {
-	return fmt.Sprintf("%s with runs %v and %d calls", p.status, p.open, p.calls)
-}
-
-// places are the states of every kind in which time passes. Files are made in
-// dir.
-func places(dir string) []place {
-	script := filepath.Join(dir, "script")
-	return []place{
-		{
-			name: "HTTP/Executing", status: "running", open: []string{"only running"}, calls: 1,
-			definition: oneStep("deaf", ""),
-		}, {
-			name: "HTTP/BeforeAFirstWorker", status: "running", open: []string{"only running"},
-			definition: oneStep("nobody", ""),
-		}, {
-			name: "HTTP/BehindOthers", status: "running", open: []string{"second running"}, calls: 1,
-			definition: `{"start": "first", "edges": [{"from": "first", "to": "second"}], "nodes": {
-				"first": {"kind": "executor", "exec_type": "local_func", "func": "upper", "params": {"text": "x"}, "post": {"output_key": "x"}},
-				"second": {"kind": "executor", "service": "deaf"}}}`,
-		}, {
-			name: "Queue/Ready", status: "waiting_queue", open: []string{"only queued"},
-			definition: oneStep("ready", `, "exec_type": "queue"`),
-		}, {
-			name: "Queue/Claimed", status: "waiting_queue", open: []string{"only queued"}, claim: "claimed",
-			definition: oneStep("claimed", `, "exec_type": "queue"`),
-		}, {
-			name: "Script/Executing", status: "running", open: []string{"only running"}, script: script,
-			definition: `{"start": "only", "nodes": {"only": {"kind": "executor", "exec_type": "local_script", "timeout_ms": 600000, "script": {
-				"language": "sh", "code": "echo $$ > \"$1\"; exec sleep 600", "args": [` + strconv.Quote(script) + `]}}}}`,
-		}, {
-			name: "RetryDelay", status: "waiting",
-			definition: `{"start": "only", "nodes": {"only": {
-				"kind": "executor", "exec_type": "local_func", "func": "mul", "max_retries": 1, "wait_ms": 86400000}}}`,
-		}, {
-			name: "Timer", status: "waiting", open: []string{"only running"},
-			definition: `{"start": "only", "nodes": {"only": {"kind": "timer", "delay_ms": 86400000}}}`,
-		}, {
-			name: "WaitEvent", status: "waiting", open: []string{"only running"},
-			definition: `{"start": "only", "nodes": {"only": {"kind": "wait_event", "signal_key": "go"}}}`,
-		}, {
-			name: "WaitEvent/WithTimeout", status: "waiting", open: []string{"only running"},
-			definition: `{"start": "only", "nodes": {"only": {"kind": "wait_event", "signal_key": "go", "timeout_ms": 86400000}}}`,
-		},
-	}
-}
-
 // A cancel ends a task wherever it is, and nothing that comes later changes
 // anything of it: answers of its workers, signals, another cancel, a restart.
 func TestCancel_AtEveryPlaceIsQuickAndStays(t *testing.T) {
 	t.Parallel()
-	c := newCanceling(t, "SCHEDULER_SCRIPT_ALLOW=sh")
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			cancelAtEveryPlace(t, newCanceling(t, d))
+		})
+	}
+}
+
+func cancelAtEveryPlace(t *testing.T, c *canceling) {
+	t.Helper()
 	var canceled []told
 	var slowest time.Duration
-	for _, p := range places(t.TempDir()) {
+	c.client.Publish(t, published, oneStep("deaf", ""))
+	for _, p := range append(simplePlaces(t.TempDir()), compositePlaces()...) {
 		t.Run(p.name, func(t *testing.T) {
 			task := c.bring(t, p)
 			took, is := c.cancel(t, task, p)
@@ -123,11 +73,9 @@ type canceling struct {
 	worker *deafWorker
 }
 
-func newCanceling(t *testing.T, env ...string) *canceling {
+func newCanceling(t *testing.T, d driver) *canceling {
 	t.Helper()
-	server := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
-		Program: suitetest.PocketFlow, Args: []string{"serve", "--data=" + t.TempDir()}, Env: env,
-	})
+	server := d.serve(t)
 	queue, err := queueapi.NewClient(server.URL, http.DefaultClient)
 	require.NoError(t, err)
 	c := &canceling{server: server, client: suitetest.Connect(t, server.URL), queue: queue, worker: newDeafWorker(t, server.URL)}

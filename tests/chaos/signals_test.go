@@ -18,7 +18,6 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
-	"github.com/pocketflowgo/pocketflow/tests/pgtest"
 	"github.com/pocketflowgo/pocketflow/tests/suitetest"
 )
 
@@ -52,29 +51,22 @@ const rounds = `{
 
 func TestSignals_SentAtOnceAllArriveOnce(t *testing.T) {
 	t.Parallel()
-	for _, db := range []struct {
-		name string
-		args func(t *testing.T) []string
-	}{
-		{"SQLite", func(*testing.T) []string { return nil }},
-		{"Postgres", func(t *testing.T) []string { return []string{"--scheduler-db=" + pgtest.Migrated(t, "scheduler")} }},
-	} {
-		for _, trouble := range []struct {
-			name string
-			kill bool
-		}{{"Undisturbed", false}, {"ServerKilled", true}} {
-			t.Run(db.name+"/"+trouble.name, func(t *testing.T) {
-				t.Parallel()
-				s := startSignals(t, db.args(t))
-				var sending errgroup.Group
-				sending.Go(func() error { return s.send(t.Context()) })
-				if trouble.kill {
-					s.killInTheMiddle(t)
-				}
-				require.NoError(t, sending.Wait())
-				s.verify(t)
-			})
-		}
+	for _, d := range drivers {
+		t.Run(string(d)+"/Undisturbed", func(t *testing.T) {
+			t.Parallel()
+			s := startSignals(t, d)
+			require.NoError(t, s.send(t.Context()))
+			s.verify(t)
+		})
+		t.Run(string(d)+"/ServerKilled", func(t *testing.T) {
+			t.Parallel()
+			s := startSignals(t, d)
+			var sending errgroup.Group
+			sending.Go(func() error { return s.send(t.Context()) })
+			s.killInTheMiddle(t)
+			require.NoError(t, sending.Wait())
+			s.verify(t)
+		})
 	}
 }
 
@@ -89,16 +81,13 @@ type signals struct {
 	began  time.Time
 }
 
-func startSignals(t *testing.T, args []string) *signals {
+func startSignals(t *testing.T, d driver) *signals {
 	t.Helper()
 	s := &signals{count: manySignals, third: make(chan struct{})}
 	if testing.Short() {
 		s.count = shortSignals
 	}
-	s.server = suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
-		Program: suitetest.PocketFlow, Args: append([]string{"serve", "--data=" + t.TempDir()}, args...),
-		Env: []string{"SCHEDULER_LEASE_TTL=" + shortLease.String()},
-	})
+	s.server = d.serve(t)
 	suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 		Program: suitetest.DemoWorker, Args: []string{"--base=" + s.server.URL, "--delay=" + lap.String()},
 	})

@@ -167,9 +167,17 @@ func TestTimers_AllFireAndNoneEarly(t *testing.T) { //nolint:paralleltest // see
 
 func TestTimers_PastDueAtARestartFireAtOnce(t *testing.T) {
 	t.Parallel()
-	server := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
-		Program: suitetest.PocketFlow, Args: []string{"serve", "--data=" + t.TempDir()},
-	})
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			missTimers(t, d.serve(t))
+		})
+	}
+}
+
+// missTimers kills the server, lets timers become due, and starts it again.
+func missTimers(t *testing.T, server *suitetest.Server) {
+	t.Helper()
 	s := newTimers(t, suitetest.Connect(t, server.URL), seeded(t))
 	var creation errgroup.Group
 	creation.Go(func() error { return s.create(t.Context()) })
