@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ var tasksRaceTests = []tasksTest{
 	{"Race_OneStealerWinsAnExpiredLease", raceSteal},
 	{"Race_NoEventIsLostBetweenAppendAndRelease", raceAppendRelease},
 	{"Race_NoEventIsLostBetweenAppendAndEnd", raceAppendEnd},
+	{"Race_OneAppendOnlyAtAPlaceWins", raceOnlyAt},
+	{"Race_AnAppendOnlyAtAPlaceNeverReachesAHolder", raceOnlyAtClaim},
 	{"Race_OverlappingBatchesDoNotBlockEachOther", raceBatches},
 	{"Race_ACanceledCallerHarmsNobody", raceCanceled},
 }
@@ -231,6 +234,57 @@ func raceAppendEnd(t *testing.T, tasks storage.Tasks) {
 		inbox, err := tasks.LoadInbox(t.Context(), taskID(n), 100)
 		require.NoError(t, err)
 		require.Len(t, inbox, int(accepted.Load()))
+	}
+}
+
+func raceOnlyAt(t *testing.T, tasks storage.Tasks) {
+	mustCreate(t, tasks, pendingTask(1))
+	var won, moved atomic.Int64
+	race(func(i int) {
+		outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{onlyAt(signal(1, fmt.Sprint("s", i)), 0, 0)})
+		if !assert.NoError(t, err) {
+			return
+		}
+		switch {
+		case outcomes[0].Err == nil:
+			won.Add(1)
+		case errors.Is(outcomes[0].Err, storage.ErrMoved):
+			moved.Add(1)
+		}
+	})
+	require.Equal(t, int64(1), won.Load())
+	require.Equal(t, int64(racers-1), moved.Load())
+	require.Equal(t, int64(1), mustGet(t, tasks, 1).InboxSeq)
+}
+
+// Whoever takes the task has either the event in its inbox from the start, or
+// never.
+func raceOnlyAtClaim(t *testing.T, tasks storage.Tasks) {
+	const rounds = 50
+	for n := range rounds {
+		mustCreate(t, tasks, pendingTask(n))
+		var claimed storage.Task
+		var outcome storage.AppendOutcome
+		var both sync.WaitGroup
+		both.Go(func() {
+			var err error
+			claimed, err = tasks.ClaimTask(t.Context(), taskID(n), claimBy("alpha", start))
+			assert.NoError(t, err)
+		})
+		both.Go(func() {
+			outcomes, err := tasks.AppendEvents(t.Context(), []storage.InboxEvent{onlyAt(signal(n, "s"), 0, 0)})
+			if assert.NoError(t, err) {
+				outcome = outcomes[0]
+			}
+		})
+		both.Wait()
+		if outcome.Err == nil {
+			require.Equal(t, int64(1), claimed.InboxSeq)
+			continue
+		}
+		require.ErrorIs(t, outcome.Err, storage.ErrMoved)
+		require.Zero(t, claimed.InboxSeq)
+		require.Zero(t, mustGet(t, tasks, n).InboxSeq)
 	}
 }
 
