@@ -64,10 +64,10 @@ func prepare(text string, list []Answer) (*pattern, faults) {
 	path := expr.JoinPath("answers", text)
 	p := &pattern{text: text, segments: strings.Split(text, "/"), used: map[string]int{}}
 	for _, segment := range p.segments {
-		switch {
-		case segment == "":
+		switch segment {
+		case "":
 			f.add(path, flow.CodeBadKey, "a part of the path is empty")
-		case segment == star:
+		case star:
 			p.stars++
 		}
 	}

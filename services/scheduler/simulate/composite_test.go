@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -182,14 +181,17 @@ func TestRun_TakesTenThousandItems(t *testing.T) {
 	const n = 10_000
 	trace, err := Run(t.Context(), Config{
 		Definition: defined(t, `
-start: each
-nodes: {each: {kind: foreach, service: s, parallel_mode: concurrent, prep: {input_key: $params.items}}}
+start: list
+nodes:
+  list: {kind: executor, service: list, post: {output_key: items}}
+  each: {kind: foreach, service: s, parallel_mode: concurrent, prep: {input_key: items}}
+edges: [{from: list, to: each}]
 `),
-		Params: raw(fmt.Sprintf(`{"items": [%s0]}`, strings.Repeat("0,", n-1))),
 		Script: read(t, "answers: {each/*: {result: $params.index, after_ms: 10}}"),
+		Worker: func(Call) (Answer, bool) { return Answer{Result: raw("[" + strings.Repeat("0,", n-1) + "0]")}, true },
 	})
 	require.NoError(t, err)
 	require.Equal(t, storage.TaskCompleted, trace.Status)
-	require.Len(t, trace.Runs, n+1)
+	require.Len(t, trace.Runs, n+2)
 	require.True(t, strings.HasSuffix(string(trace.find(Ended, "each")[0].Result), ",9998,9999]"))
 }

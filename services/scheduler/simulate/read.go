@@ -16,7 +16,7 @@ import (
 )
 
 // MaxScript bounds the text of a script, and the JSON that YAML becomes.
-const MaxScript = 16 << 20
+const MaxScript = 4 << 20
 
 // ReadScript reads a script and finds every fault in it: unknown fields, wrong
 // types, what has no meaning. A field that is null counts as absent, but for

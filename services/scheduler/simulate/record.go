@@ -54,7 +54,6 @@ func (r *recording) began(run *storage.NodeRun) {
 	step := r.about(run)
 	step.Input, step.Params = run.Input, run.Params
 	if x := r.executions[run.No]; x != nil {
-		step.Params = x.Params // of a branch, the run holds only its own
 		step.ExecType, step.Target = x.Exec.Type, targetOf(x.Exec)
 	}
 	since := run.StartedAt
@@ -108,16 +107,17 @@ func (r *recording) end(step *Step, run *storage.NodeRun) {
 	case r.triedAgain(step, run, at):
 	case at.part:
 	case run.Status == storage.RunOK:
-		key, exit := at.plan.Next(at.node.Key, run.Action)
-		step.lead(at, key, exit == flow.ExitTo)
+		key, _ := at.plan.Next(at.node.Key, run.Action)
+		step.lead(at, key)
 	case run.ErrorCode != "": // else the task itself took too long
 		r.failed(step, run, at)
 	}
 }
 
-func (s *Step) lead(at place, key string, more bool) {
+// lead goes to the node of the flow, or to the flow's end.
+func (s *Step) lead(at place, key string) {
 	s.Then = ThenEnds
-	if more {
+	if key != "" {
 		s.Then, s.To = ThenGoes, at.within+key
 	}
 }
@@ -128,13 +128,13 @@ func (r *recording) failed(step *Step, run *storage.NodeRun, at place) {
 	if run.ErrorCode == engine.CodeTimeout {
 		if key, ok := at.plan.TimeoutEdge(at.node.Key); ok {
 			step.Action = flow.ActionTimeout
-			step.lead(at, key, key != "")
+			step.lead(at, key)
 			return
 		}
 	}
 	if key, ok := at.plan.ErrorEdge(at.node.Key); ok {
 		step.Action = flow.ActionError
-		step.lead(at, key, key != "")
+		step.lead(at, key)
 		return
 	}
 	step.Then = ThenFails
@@ -201,7 +201,7 @@ func (s *simulation) finished() *Trace {
 	}
 	for i := range s.script.Signals {
 		if signal := &s.script.Signals[i]; !s.sent[i] {
-			t.Unused = append(t.Unused, "signals["+strconv.Itoa(i)+"], "+signal.Key+" "+signal.Moment.String()+": never sent")
+			t.Unused = append(t.Unused, "signals["+strconv.Itoa(i)+"], "+signal.Key+" "+signal.String()+": never sent")
 		}
 	}
 	if c := s.script.Cancel; c != nil && !s.canceled {

@@ -75,7 +75,8 @@ func TestRun_SameScriptSameTrace(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	require.Equal(t, run(), run())
+	first := run()
+	require.Equal(t, first, run())
 }
 
 func TestRun_EventsReplayToTheSameEnd(t *testing.T) {

@@ -60,7 +60,7 @@ type Step struct {
 	ExecType flow.ExecType   `json:"exec_type,omitempty"` // when it executes something itself
 	Target   string          `json:"target,omitempty"`    // the service, function or script
 	Input    json.RawMessage `json:"input,omitempty"`
-	Params   json.RawMessage `json:"params,omitempty"` // the effective ones
+	Params   json.RawMessage `json:"params,omitempty"` // the effective ones; of a branch or an item, those that it has besides
 
 	// Of a run that begins: what ends it when nothing else does.
 	WaitsFor string  `json:"waits_for,omitempty"` // key of the signal
