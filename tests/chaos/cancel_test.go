@@ -67,7 +67,7 @@ func cancelAtEveryPlace(t *testing.T, c *canceling) {
 // canceling is a server with a worker that answers too late, whose tasks are
 // canceled.
 type canceling struct {
-	server *suitetest.Server
+	server suite
 	client *suitetest.Client
 	queue  *queueapi.Client
 	worker *deafWorker

@@ -19,17 +19,26 @@ const (
 
 var drivers = []driver{onSQLite, onPostgres}
 
-// serve starts everything in one process, with the tasks in a fresh database
-// of the kind.
-func (d driver) serve(t *testing.T) *suitetest.Server {
+// suite is everything in one process, with the tasks in a database of a kind.
+type suite struct {
+	*suitetest.Server
+	data string // directory of the SQLite databases
+	dsn  string // of the tasks, when they are on Postgres
+}
+
+// serve starts a suite with fresh databases.
+func (d driver) serve(t *testing.T) suite {
 	t.Helper()
-	args := []string{"serve", "--data=" + t.TempDir()}
+	s := suite{data: t.TempDir()}
+	args := []string{"serve", "--data=" + s.data}
 	if d == onPostgres {
-		args = append(args, "--scheduler-db="+pgtest.Migrated(t, "scheduler"))
+		s.dsn = pgtest.Migrated(t, "scheduler")
+		args = append(args, "--scheduler-db="+s.dsn)
 	}
-	return suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
+	s.Server = suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 		Program: suitetest.PocketFlow, Args: args,
 		// What a server held that was killed is soon free for the next.
 		Env: []string{"SCHEDULER_LEASE_TTL=" + shortLease.String(), "SCHEDULER_SCRIPT_ALLOW=sh"},
 	})
+	return s
 }

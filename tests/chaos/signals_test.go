@@ -72,7 +72,7 @@ func TestSignals_SentAtOnceAllArriveOnce(t *testing.T) {
 
 // signals are sent to one task of the flow rounds: number i has the key ki.
 type signals struct {
-	server *suitetest.Server
+	server suite
 	client *suitetest.Client
 	task   string
 	count  int

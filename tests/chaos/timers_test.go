@@ -176,7 +176,7 @@ func TestTimers_PastDueAtARestartFireAtOnce(t *testing.T) {
 }
 
 // missTimers kills the server, lets timers become due, and starts it again.
-func missTimers(t *testing.T, server *suitetest.Server) {
+func missTimers(t *testing.T, server suite) {
 	t.Helper()
 	s := newTimers(t, suitetest.Connect(t, server.URL), seeded(t))
 	var creation errgroup.Group

@@ -48,11 +48,14 @@ type wait struct {
 
 // It runs before the parallel tests, as it measures.
 func TestWaitingTasks_CostNothing(t *testing.T) { //nolint:paralleltest // see above
-	data := t.TempDir()
-	// Without a worker: heartbeats are written, and are not what is asked about.
-	server := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
-		Program: suitetest.PocketFlow, Args: []string{"serve", "--data=" + data},
-	})
+	for _, d := range drivers {
+		// Without a worker: heartbeats are written, and are not what is asked about.
+		t.Run(string(d), func(t *testing.T) { letWait(t, d.serve(t)) })
+	}
+}
+
+func letWait(t *testing.T, server suite) {
+	t.Helper()
 	client := suitetest.Connect(t, server.URL)
 	fast := client.Publish(t, "fast", `{"start": "only", "nodes": {"only": {
 		"kind": "executor", "exec_type": "local_func", "func": "upper", "post": {"output_key": "result"}}}}`)
@@ -61,7 +64,7 @@ func TestWaitingTasks_CostNothing(t *testing.T) { //nolint:paralleltest // see a
 		versions[w.name] = client.Publish(t, w.name, w.definition)
 	}
 	alone := median(t, client, fast)
-	emptyCPU, _ := watch(t, server, data)
+	emptyCPU, _ := watch(t, server)
 
 	all := waitingTasks
 	if testing.Short() {
@@ -77,7 +80,7 @@ func TestWaitingTasks_CostNothing(t *testing.T) { //nolint:paralleltest // see a
 	}
 	t.Logf("%d tasks wait, created in %v", each*len(waits()), time.Since(begin).Round(time.Millisecond))
 
-	cpu, changed := watch(t, server, data)
+	cpu, changed := watch(t, server)
 	t.Logf("processor time in %v: %v with nothing there, %v with %d tasks that wait", idleWindow, emptyCPU, cpu, each*len(waits()))
 	require.Empty(t, changed, "files written while all tasks wait")
 	require.Less(t, cpu, time.Duration(idleShare*float64(idleWindow)))
@@ -121,40 +124,45 @@ func wakeOne(t *testing.T, client *suitetest.Client, version, key string) {
 }
 
 // watch lets a server be for a while and returns the processor time that it
-// used and the files of its databases that it changed.
-func watch(t *testing.T, server *suitetest.Server, data string) (cpu time.Duration, changed []string) {
+// used and what it changed in its databases.
+func watch(t *testing.T, server suite) (cpu time.Duration, changed []string) {
 	t.Helper()
-	before, used := footprint(t, data), server.CPU(t)
+	before, used := footprint(t, server), server.CPU(t)
 	<-time.After(idleWindow)
 	cpu = server.CPU(t) - used
-	after := footprint(t, data)
+	after := footprint(t, server)
 	for name, is := range after {
 		if was := before[name]; was != is {
 			changed = append(changed, fmt.Sprintf("%s: %s, was %s", name, is, was))
 		}
 	}
-	require.Len(t, after, len(before), "files")
+	require.Len(t, after, len(before), "files and tables")
 	return cpu, changed
 }
 
-// footprint is size, time and content of every file of the databases, by name.
-// The -shm files are left out: they are shared memory, in which readers mark
-// what they read.
-func footprint(t *testing.T, data string) map[string]string {
+// footprint is size, time and content of every file of the databases, by name,
+// and every table on Postgres. The -shm files are left out: they are shared
+// memory, in which readers mark what they read.
+func footprint(t *testing.T, server suite) map[string]string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(data, "*.db*"))
+	names, err := filepath.Glob(filepath.Join(server.data, "*.db*"))
 	require.NoError(t, err)
-	require.Contains(t, names, filepath.Join(data, "scheduler.db-wal"))
-	files := map[string]string{}
+	require.Contains(t, names, filepath.Join(server.data, "queue.db-wal"))
+	marks := map[string]string{}
 	for _, name := range names {
 		if strings.HasSuffix(name, "-shm") {
 			continue
 		}
 		info, err := os.Stat(name)
 		require.NoError(t, err)
-		files[filepath.Base(name)] = fmt.Sprintf("%d bytes of %s, %x", info.Size(), info.ModTime().Format(time.RFC3339Nano), content(t, name))
+		marks[filepath.Base(name)] = fmt.Sprintf("%d bytes of %s, %x", info.Size(), info.ModTime().Format(time.RFC3339Nano), content(t, name))
 	}
-	return files
+	if server.dsn != "" {
+		for table, rows := range (pair{dsn: server.dsn}).rows(t) {
+			marks[table] = fmt.Sprintf("%d rows, %x", len(rows), sha256.Sum256([]byte(strings.Join(rows, "\n"))))
+		}
+	}
+	return marks
 }
 
 func content(t *testing.T, name string) []byte {
