@@ -74,6 +74,9 @@ func Run(ctx context.Context, cfg Config) (*Trace, error) {
 	if !json.Valid([]byte(params)) || rawjson.TypeOf(json.RawMessage(params)) != rawjson.Object {
 		return nil, errs.New(errs.InvalidArgument, "params must be a JSON object")
 	}
+	if cfg.Definition == nil {
+		return nil, errs.New(errs.InvalidArgument, "there is no definition to simulate")
+	}
 	plan, err := flow.Compile(cfg.Definition)
 	if err != nil {
 		return nil, fmt.Errorf("compile the flow: %w", err)

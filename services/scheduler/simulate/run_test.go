@@ -249,6 +249,8 @@ func TestRun_RefusesWhatCannotBeSimulated(t *testing.T) {
 	def := defined(t, twoSteps)
 	_, err := Run(t.Context(), Config{Definition: def, Params: raw(`[1]`)})
 	require.Equal(t, errs.InvalidArgument, errs.CodeOf(err))
+	_, err = Run(t.Context(), Config{})
+	require.Equal(t, errs.InvalidArgument, errs.CodeOf(err))
 	_, err = Run(t.Context(), Config{Definition: def, Script: &Script{Signals: []Signal{{}}, Answers: map[string][]Answer{"a": {{After: -1}}}}})
 	var faulty *errs.Error
 	require.ErrorAs(t, err, &faulty)

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/simulate"
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -79,6 +81,24 @@ func TestFlowSimulate_EndIsTheExitCode(t *testing.T) {
 	got := run(t, "flow", "simulate", "-f", write(t, "bad.yaml", "start: ["))
 	require.Equal(t, ExitFailed, got.exit)
 	require.Contains(t, got.err, "bad.yaml: 1 fault\n")
+}
+
+func TestFlowSimulate_DoesWhatItsPageSays(t *testing.T) {
+	t.Parallel()
+	const root = "../../../../"
+	text, err := os.ReadFile(root + "docs/simulate.md")
+	require.NoError(t, err)
+	page := string(text)
+	got := run(t, "flow", "simulate", "-f", root+"examples/wait.yaml", "--script", root+"examples/answers/wait.yaml")
+	require.Equal(t, ExitOK, got.exit, got.err)
+	require.Contains(t, page, "```\n"+got.out+"```\n")
+
+	_, after, found := strings.Cut(page, "## The script\n\n```yaml\n")
+	require.True(t, found)
+	script, _, found := strings.Cut(after, "```")
+	require.True(t, found)
+	_, faults := simulate.ReadScript(flow.Source{Format: flow.FormatYAML, Text: []byte(script)})
+	require.Empty(t, faults)
 }
 
 func TestFlowSimulate_LetsNothingDriveTheTerminal(t *testing.T) {
