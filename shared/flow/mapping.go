@@ -2,6 +2,7 @@ package flow
 
 import (
 	"encoding/json"
+	"iter"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
@@ -48,6 +49,20 @@ type outputField struct {
 // Empty reports whether a result writes nothing and selects no action.
 func (p *PostPlan) Empty() bool {
 	return len(p.outputs) == 0 && p.outputKey == "" && p.ActionStatic == "" && p.ActionKey.IsZero()
+}
+
+// Keys are those of the shared state that a result is written to.
+func (p *PostPlan) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, o := range p.outputs {
+			if !yield(o.to) {
+				return
+			}
+		}
+		if p.outputKey != "" {
+			yield(p.outputKey)
+		}
+	}
 }
 
 // Write returns scope.Shared with the output_map's values and then the whole

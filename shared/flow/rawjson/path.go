@@ -132,6 +132,40 @@ func (s step) follow(raw json.RawMessage) (json.RawMessage, bool) {
 	return nil, false
 }
 
+// Set returns the value with something else at the place: objects on the way
+// are made where there are none. A place in an array that has no such element
+// leads nowhere, and the value stays as it is.
+func (p Path) Set(raw, value json.RawMessage) json.RawMessage {
+	if len(p.steps) == 0 {
+		return value
+	}
+	first, rest := p.steps[0], p.Rest()
+	if TypeOf(raw) == Array {
+		return first.setElement(raw, func(element json.RawMessage) json.RawMessage { return rest.Set(element, value) })
+	}
+	if !first.isKey {
+		return raw
+	}
+	inside, _ := Field(raw, first.key)
+	return Set(raw, first.key, rest.Set(inside, value))
+}
+
+func (s step) setElement(array json.RawMessage, change func(json.RawMessage) json.RawMessage) json.RawMessage {
+	out := []byte{'['}
+	i := 0
+	for element := range Items(array) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if s.isIndex && i == s.index {
+			element = change(element)
+		}
+		out = append(out, element...)
+		i++
+	}
+	return append(out, ']')
+}
+
 // Len is the number of steps; 0 for the value itself.
 func (p Path) Len() int { return len(p.steps) }
 

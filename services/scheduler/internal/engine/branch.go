@@ -167,7 +167,7 @@ func (s *fanStep) branchSucceeded(b Branch, result *RunResult) *outcome {
 			s.finishRun(b.Run, finish)
 			return s.branchFailed(&b, &RunError{Code: CodeTooLarge, Message: fault, Final: true})
 		}
-		*s.sc.shared = shared
+		s.sc.write(&exec.Post, shared)
 	}
 	s.finishRun(b.Run, finish)
 	s.branchEnded(&b, branchEnd{output: output})

@@ -11,7 +11,7 @@ func (s *step) choose(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 	s.startRun(sc, frame, storage.RunRunning)
 
 	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))
-	if done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
+	if done.failure == nil && done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
 		// To end the flow here would hide that no case fitted.
 		done.failure = &Failure{
 			Node: sc.pathOf(node.Key), Code: CodeNoChoice, Attempts: 1,

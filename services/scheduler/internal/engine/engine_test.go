@@ -123,7 +123,7 @@ func TestQueue_TimesOutWithdrawsAndRetries(t *testing.T) {
 
 func TestStep_MakesALongChainInSeveralSteps(t *testing.T) {
 	t.Parallel()
-	p := play(t, `{"start":"a","max_steps":250,"nodes":{"a":{"kind":"choice","choice_cases":[{"action":"again","expr":{"eq":[1,1]}}]}},
+	p := play(t, `{"start":"a","max_steps":500,"nodes":{"a":{"kind":"choice","choice_cases":[{"action":"again","expr":{"eq":[1,1]}}]}},
 		"edges":[{"from":"a","action":"again","to":"a"}]}`, `{}`)
 	require.Len(t, p.runs, visitsPerStep)
 	require.Equal(t, storage.TaskRunning, p.state.Status)
@@ -134,7 +134,7 @@ func TestStep_MakesALongChainInSeveralSteps(t *testing.T) {
 	require.Len(t, p.runs, 2*visitsPerStep)
 	p.wait(0)
 	require.Equal(t, CodeMaxSteps, p.state.Failure.Code)
-	require.Len(t, p.runs, 250)
+	require.Len(t, p.runs, 500)
 }
 
 func TestStep_BoundsWhatAFlowCanPileUp(t *testing.T) {

@@ -98,7 +98,7 @@ func (s *step) success(sc *scope, node *flow.PlanNode, frame *NodeFrame, action 
 		failure(CodeTooLarge, "%s", fault)
 		return done
 	}
-	*sc.shared = shared
+	sc.write(&node.Post, shared)
 	if _, exit := sc.plan.Next(frame.Key, action); exit == flow.ExitNone {
 		failure(CodeNoEdge, "the node ended with the action %q, which no edge takes", done.action)
 	}

@@ -47,6 +47,15 @@ func (sc *scope) reads(node *NodeFrame) expr.Scope {
 	return expr.Scope{Params: node.Params, Shared: *sc.shared, Input: node.Input}
 }
 
+// write makes what post wrote the shared state. What is a node's by now is no
+// signal's any more.
+func (sc *scope) write(post *flow.PostPlan, shared json.RawMessage) {
+	*sc.shared = shared
+	for key := range post.Keys() {
+		sc.frame.forget(key)
+	}
+}
+
 func (sc *scope) pathOf(key string) string {
 	if sc.path == "" {
 		return key

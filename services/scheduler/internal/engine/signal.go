@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
@@ -67,6 +68,18 @@ func (f *FlowFrame) leave(key string, shared json.RawMessage) {
 	f.Left[key] = digest(value)
 }
 
+// forget is for a value that a node wrote.
+func (f *FlowFrame) forget(key string) {
+	if _, ok := f.Left[key]; !ok {
+		return
+	}
+	f.Left = maps.Clone(f.Left)
+	delete(f.Left, key)
+	if len(f.Left) == 0 {
+		f.Left = nil // as it is read back
+	}
+}
+
 // hasLeft reports whether the value under the key is one that a signal left.
 func (f *FlowFrame) hasLeft(key string, shared json.RawMessage) bool {
 	value, ok := rawjson.Field(shared, key)
@@ -88,18 +101,19 @@ func (s *step) signal(signal *Signal) {
 	if signal.RunID != "" && (!waiting || frame.RunID != signal.RunID) {
 		return // a decision about what is no longer to be decided
 	}
-	if !s.writeSignal(signal) {
+	var node *flow.PlanNode
+	if waiting {
+		node = sc.plan.Node(frame.Key)
+	}
+	if !s.signalWritten(signal.Key, signal.write(s.state.Shared, node)) {
 		return
 	}
-	if waiting {
-		node := sc.plan.Node(frame.Key)
-		if node.Wait.Signal == signal.Key || signal.RunID != "" {
-			// A wait on a place inside the value goes on when nothing is there.
-			if said, ok := told(node, signal.Value); ok {
-				s.goOn(sc, s.pass(sc, node, frame, heard{signal, said}))
-			}
-			return
+	if waiting && (node.Wait.Signal == signal.Key || signal.RunID != "") {
+		// A wait on a place inside the value goes on when nothing is there.
+		if said, ok := told(node, signal); ok {
+			s.goOn(sc, s.pass(sc, node, frame, heard{signal, said}))
 		}
+		return
 	}
 	if !s.program.Plan.WaitsFor(signal.Key) {
 		return
@@ -111,19 +125,26 @@ func (s *step) signal(signal *Signal) {
 	s.state.keep(signal)
 }
 
-// writeSignal is false when that has failed the task.
-func (s *step) writeSignal(signal *Signal) bool {
-	if signal.Key == "" {
-		return true // a decision for a node that waits for no key
+// write gives a shared state with the signal in it: its value under its key. A
+// decision is about one place, which may be inside the value that the key has.
+func (s *Signal) write(shared json.RawMessage, node *flow.PlanNode) json.RawMessage {
+	if s.RunID != "" {
+		if ref, ok := node.Wait.Value.Ref(); ok {
+			return ref.Path.Set(shared, s.Value)
+		}
 	}
-	shared := rawjson.Set(s.state.Shared, signal.Key, signal.Value)
+	return rawjson.Set(shared, s.Key, s.Value)
+}
+
+// signalWritten is false when that has failed the task.
+func (s *step) signalWritten(key string, shared json.RawMessage) bool {
 	if fault := s.sharedTooLarge(shared); fault != "" {
-		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q %s", signal.Key, fault)})
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q %s", key, fault)})
 		return false
 	}
 	s.state.Shared = shared
-	if s.program.Plan.WaitsFor(signal.Key) {
-		s.state.Flow.leave(signal.Key, shared)
+	if s.program.Plan.WaitsFor(key) {
+		s.state.Flow.leave(key, shared)
 	}
 	return true
 }

@@ -28,6 +28,9 @@ type State struct {
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with
 	Deadline Micros    `json:"deadline,omitempty"` // of the whole task; 0: none
 	Flow     FlowFrame `json:"flow"`
+	// Visits are those begun, by path: a node inside a subflow that starts
+	// again goes on counting, so that no two runs have one address.
+	Visits map[string]int `json:"visits,omitempty"`
 
 	// Kept are the signals that no wait has taken yet, oldest first, by key.
 	// Only keys that the plan may wait for are kept.
@@ -36,8 +39,7 @@ type State struct {
 
 // FlowFrame is a flow being executed: the task's own, or a subflow.
 type FlowFrame struct {
-	Node   *NodeFrame     `json:"node,omitempty"`   // nil before the start and after the end
-	Visits map[string]int `json:"visits,omitempty"` // begun, by node key
+	Node *NodeFrame `json:"node,omitempty"` // nil before the start and after the end
 	// Left are digests of what signals left in the flow's shared state, by key.
 	Left map[string]string `json:"left,omitempty"`
 }
@@ -260,12 +262,11 @@ func (n *NodeFrame) clone() *NodeFrame {
 	return &c
 }
 
-func (f *FlowFrame) visit(key string) int {
-	visits := maps.Clone(f.Visits)
-	if visits == nil {
-		visits = map[string]int{}
+func (s *State) visit(path string) int {
+	s.Visits = maps.Clone(s.Visits)
+	if s.Visits == nil {
+		s.Visits = map[string]int{}
 	}
-	visits[key]++
-	f.Visits = visits
-	return visits[key]
+	s.Visits[path]++
+	return s.Visits[path]
 }

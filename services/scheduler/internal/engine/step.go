@@ -41,7 +41,7 @@ func (s *step) start() {
 // visitsPerStep bounds the nodes and branches that one step visits, and with
 // them the size of its transaction: a chain of choices may be as long as
 // max_steps. The next step goes on at once.
-const visitsPerStep = 100
+const visitsPerStep = 200
 
 // goOn follows the flow from a node of the scope that has ended, until a node
 // has to wait or the task has ended. Without an outcome a node waits already.
@@ -78,7 +78,7 @@ func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
 	}
 	s.state.Steps++
 	node := sc.plan.Node(key)
-	frame := &NodeFrame{Key: key, Visit: sc.frame.visit(key)}
+	frame := &NodeFrame{Key: key, Visit: s.state.visit(sc.pathOf(key))}
 	sc.frame.Node = frame
 
 	reads := expr.Scope{Params: sc.params, Shared: *sc.shared}

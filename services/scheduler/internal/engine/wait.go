@@ -20,7 +20,7 @@ func (s *step) startWait(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outc
 	}
 	s.startRun(sc, frame, storage.RunRunning)
 	for signal := s.state.take(node.Wait.Signal); signal != nil; signal = s.state.take(node.Wait.Signal) {
-		if said, ok := told(node, signal.Value); ok {
+		if said, ok := told(node, signal); ok {
 			return s.pass(sc, node, frame, heard{signal, said})
 		}
 	}
@@ -35,12 +35,13 @@ func (s *step) startWait(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outc
 }
 
 // told is what a signal says to the node: its value, whatever that is, or what
-// stands at the place inside it that the node waits for.
-func told(node *flow.PlanNode, value json.RawMessage) (json.RawMessage, bool) {
-	if node.Wait.Inside.Len() == 0 {
-		return value, true
+// stands at the place inside it that the node waits for. A decision is about
+// that place already.
+func told(node *flow.PlanNode, signal *Signal) (json.RawMessage, bool) {
+	if node.Wait.Inside.Len() == 0 || signal.RunID != "" {
+		return signal.Value, true
 	}
-	found, ok := node.Wait.Inside.Lookup(value)
+	found, ok := node.Wait.Inside.Lookup(signal.Value)
 	if node.Kind == flow.KindApproval && rawjson.TypeOf(found) == rawjson.Bool {
 		return found, ok // false is a decision, too
 	}
@@ -81,7 +82,7 @@ type heard struct {
 func (s *step) pass(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) *outcome {
 	key := node.Wait.Signal
 	if sc.up != nil && key != "" {
-		shared := rawjson.Set(*sc.shared, key, by.signal.Value)
+		shared := by.signal.write(*sc.shared, node)
 		if fault := s.sharedTooLarge(shared); fault != "" {
 			return s.failed(sc, node, frame, CodeTooLarge, fault)
 		}
