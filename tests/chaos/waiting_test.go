@@ -25,7 +25,7 @@ const (
 	shortWaitingTasks = 1000
 	// idleWindow is how long a server is watched that has nothing to do: some
 	// rounds of everything that it does every second.
-	idleWindow = 3 * time.Second
+	idleWindow = 2 * time.Second
 	// idleShare is the part of one processor that an idle server may use. What
 	// it does use is far below; a loop over the waiting tasks is far above.
 	idleShare = 0.05
