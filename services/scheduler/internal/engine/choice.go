@@ -11,7 +11,7 @@ func (s *step) choose(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 	s.startRun(sc, frame, storage.RunRunning)
 
 	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))
-	if done.failure == nil && done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
+	if !done.tooLarge() && done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
 		// To end the flow here would hide that no case fitted.
 		done.failure = &Failure{
 			Node: sc.pathOf(node.Key), Code: CodeNoChoice, Attempts: 1,
@@ -37,3 +37,6 @@ func (s *step) choiceAction(sc *scope, node *flow.PlanNode, frame *NodeFrame) st
 	}
 	return node.Choice.Default
 }
+
+// tooLarge reports whether what the node would have written was refused.
+func (o *outcome) tooLarge() bool { return o.failure != nil && o.failure.Code == CodeTooLarge }
