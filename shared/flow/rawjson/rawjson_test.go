@@ -285,3 +285,20 @@ func BenchmarkEqual_Numbers(b *testing.B) {
 		rawjson.Equal(raw(`9007199254740993`), raw(`9007199254740993.0`))
 	}
 }
+
+func TestPath_SetMakesTheWay(t *testing.T) {
+	t.Parallel()
+	for _, tc := range [][3]string{
+		{`{"a":1}`, `b.c`, `{"a":1,"b":{"c":7}}`},
+		{`{"a":{"b":1,"c":2}}`, `a.b`, `{"a":{"b":7,"c":2}}`},
+		{`{"a":[1,{"x":2},3]}`, `a[1].x`, `{"a":[1,{"x":7},3]}`},
+		{`{"a":[1]}`, `a[5]`, `{"a":[1]}`},
+		{`{"a":1}`, `a.b`, `{"a":{"b":7}}`},
+		{`null`, `["a.b"].c`, `{"a.b":{"c":7}}`},
+		{`1`, ``, `7`},
+	} {
+		path, err := rawjson.ParsePath(tc[1])
+		require.NoError(t, err)
+		require.Equal(t, tc[2], string(path.Set(json.RawMessage(tc[0]), json.RawMessage(`7`))), tc[1])
+	}
+}
