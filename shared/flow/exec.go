@@ -32,21 +32,23 @@ type Exec struct {
 // (the task's, then the enclosing subflow's). A "$params" reference in a layer
 // reads the layers below it.
 func (e *Exec) EffectiveParams(scope expr.Scope) json.RawMessage {
-	params, _ := e.LayParams(scope, nil)
-	return params
+	for _, layer := range e.Params {
+		scope.Params = rawjson.Merge(scope.Params, layer.Resolve(scope))
+	}
+	return scope.Params
 }
 
-// LayParams gives the effective params with own, an object, as the weakest
-// layer over scope.Params, and besides all that was laid over scope.Params: to
-// merge that over the same scope.Params gives the effective params again.
-func (e *Exec) LayParams(scope expr.Scope, own json.RawMessage) (params, laid json.RawMessage) {
-	scope.Params = rawjson.Merge(scope.Params, own)
+// OwnParams lays the exec's params over own, an object, and leaves those of base
+// out: base.Merge of the result gives the effective params. It is for the many
+// parts of one node, which share a base that may be large.
+func (e *Exec) OwnParams(scope expr.Scope, base *rawjson.Base, own json.RawMessage) json.RawMessage {
 	for _, layer := range e.Params {
-		resolved := layer.Resolve(scope)
-		scope.Params = rawjson.Merge(scope.Params, resolved)
-		own = rawjson.Merge(own, resolved)
+		if layer.Uses(expr.RootParams) {
+			scope.Params = base.Merge(own)
+		}
+		own = rawjson.Merge(own, layer.Resolve(scope))
 	}
-	return scope.Params, own
+	return own
 }
 
 // Priority is the job priority in the effective params, for exec_type queue;

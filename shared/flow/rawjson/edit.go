@@ -64,6 +64,58 @@ func appendQuoted(out []byte, text string) []byte {
 	return append(out, '"')
 }
 
+// Base is an object that many layers are merged over, one at a time. It is read
+// once, which pays when it is large. The zero Base is {}.
+type Base struct {
+	object json.RawMessage // trimmed
+	fields []field
+	index  map[string]int // of the field, by key
+}
+
+// NewBase reads an object; what is none counts as {}.
+func NewBase(object json.RawMessage) Base {
+	b := Base{object: Merge(object)}
+	b.index = make(map[string]int)
+	for f := range fields(b.object) {
+		if _, ok := b.index[string(unquote(f.key))]; !ok {
+			b.index[string(unquote(f.key))] = len(b.fields)
+		}
+		b.fields = append(b.fields, f)
+	}
+	return b
+}
+
+// Merge is Merge(object, layer).
+func (b *Base) Merge(layer json.RawMessage) json.RawMessage {
+	if len(b.fields) == 0 {
+		return Merge(layer)
+	}
+	replaced := make(map[int]json.RawMessage)
+	added := json.RawMessage("{}")
+	for key, value := range Fields(layer) {
+		if i, ok := b.index[key]; ok {
+			replaced[i] = value
+		} else {
+			added = Set(added, key, value)
+		}
+	}
+	out := make(json.RawMessage, 0, len(b.object)+len(layer))
+	copied := 0
+	for i, f := range b.fields {
+		if value, ok := replaced[i]; ok {
+			out = append(out, b.object[copied:f.start]...)
+			out = append(out, value...)
+			copied = f.end
+		}
+	}
+	out = append(out, b.object[copied:]...)
+	if len(added) > len("{}") {
+		out = append(out[:len(out)-1], ',')
+		out = append(out, added[1:]...)
+	}
+	return out
+}
+
 // Merge lays objects over each other by their top-level keys, weakest first.
 // Layers that are not objects are passed over; the result always is one.
 func Merge(layers ...json.RawMessage) json.RawMessage {

@@ -302,3 +302,19 @@ func TestPath_SetMakesTheWay(t *testing.T) {
 		require.Equal(t, tc[2], string(path.Set(json.RawMessage(tc[0]), json.RawMessage(`7`))), tc[1])
 	}
 }
+
+func TestBase_MergesAsMergeDoes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		object := rapid.Custom(func(t *rapid.T) json.RawMessage {
+			out := json.RawMessage(rapid.SampledFrom([]string{`{}`, `{ "s" : 1 , "t":{"x":[1]} }`, `null`}).Draw(t, "start"))
+			for range rapid.IntRange(0, 4).Draw(t, "keys") {
+				out = rawjson.Set(out, rapid.SampledFrom([]string{"a", "b", "s", "c\n"}).Draw(t, "key"), json.RawMessage(rapid.SampledFrom([]string{`1`, `"x"`, `{"a":2}`}).Draw(t, "value")))
+			}
+			return out
+		})
+		base, layer := object.Draw(t, "base"), object.Draw(t, "layer")
+		opened := rawjson.NewBase(base)
+		require.Equal(t, string(rawjson.Merge(base, layer)), string(opened.Merge(layer)))
+	})
+}

@@ -40,7 +40,7 @@ func (s *fanStep) exec(index int) (*flow.Exec, bool) {
 }
 
 func (s *fanStep) reads(b *Branch) expr.Scope {
-	return expr.Scope{Params: rawjson.Merge(s.sc.params, b.Own), Shared: *s.sc.shared, Input: b.Input}
+	return expr.Scope{Params: s.fan.base.Merge(b.Own), Shared: *s.sc.shared, Input: b.Input}
 }
 
 // startBranch gives a branch its input and starts its first attempt of the
@@ -53,7 +53,8 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 	}
 	exec, ok := s.exec(b.Index)
 	reads := expr.Scope{Params: s.sc.params, Shared: *s.sc.shared, Input: b.Input}
-	reads.Params, b.Own = exec.LayParams(reads, b.Own)
+	b.Own = exec.OwnParams(reads, s.fan.base, b.Own)
+	reads.Params = s.fan.base.Merge(b.Own)
 	if !exec.Prep.Empty() {
 		b.Input = exec.Prep.Input(reads)
 	}
@@ -63,13 +64,15 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 	if fault := s.tooLarge(b.Input, reads.Params); fault != "" {
 		return s.refuseBranch(&b, CodeTooLarge, fault)
 	}
-	return s.attemptBranch(b)
+	reads.Input = b.Input
+	return s.attemptBranch(b, reads)
 }
 
-// attemptBranch starts the next attempt of a branch.
-func (s *fanStep) attemptBranch(b Branch) *outcome {
+func (s *fanStep) retryBranch(b Branch) *outcome { return s.attemptBranch(b, s.reads(&b)) }
+
+// attemptBranch starts the next attempt of a branch, which reads what is given.
+func (s *fanStep) attemptBranch(b Branch, reads expr.Scope) *outcome {
 	exec, _ := s.exec(b.Index)
-	reads := s.reads(&b)
 	timeout, err := s.timeout(exec, reads)
 	if err != nil {
 		return s.refuseBranch(&b, CodeBadSetting, badTimeout(err))
@@ -197,7 +200,7 @@ func (s *fanStep) branchAttemptFailed(b Branch, result *RunResult) *outcome {
 	wait := exec.Retry.Delay(tries, chance(b.RunID))
 	b.Due = 0
 	if wait <= 0 {
-		return s.attemptBranch(b)
+		return s.retryBranch(b)
 	}
 	b.Phase, b.Due = PhaseBackoff, micros(s.at.Add(wait))
 	s.fan.Open = append(s.fan.Open, b)
@@ -234,7 +237,7 @@ func (s *fanStep) branchesDue() *outcome {
 	// less.
 	for at := slices.IndexFunc(s.fan.Open, isDue); at >= 0; at = slices.IndexFunc(s.fan.Open, isDue) {
 		b := s.take(at)
-		again := s.attemptBranch
+		again := s.retryBranch
 		if b.Phase == PhaseQueued {
 			s.abort(b.RunID, b.Phase)
 			again = func(b Branch) *outcome {

@@ -28,6 +28,7 @@ type Fan struct {
 	First  int      `json:"first"`            // No of the node's first run, which those of the branches follow
 	Open   []Branch `json:"open,omitempty"`
 
+	base  *rawjson.Base     // the params that the branches share
 	execs []flow.Exec       // of the branches of a parallel node
 	items []json.RawMessage // of a foreach node
 	todo  []rerun           // what this round runs; nil: all branches
@@ -40,10 +41,11 @@ type rerun struct {
 	attempts int // so far
 }
 
-// branchEnd is how a branch ended last. All states of a visit share the array
-// that these are in. That is safe because a state reads the end of a branch
-// only once its round is over, and each step that ends a branch writes it: what
-// a step wrote that was never committed is overwritten by the one that is.
+// branchEnd is how a branch ended last. All states of a round share the array
+// that these are in. That is safe because a state reads the ends only once the
+// round is over, and each step that ends a branch writes its end: what a step
+// wrote that was never committed is overwritten by the one that is. A further
+// round begins with a copy.
 type branchEnd struct {
 	attempts int
 	output   json.RawMessage
@@ -121,7 +123,7 @@ func (s *step) startFan(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outco
 		}
 	}
 	fan := &Fan{}
-	if code, fault := fan.lay(node, frame); fault != "" {
+	if code, fault := fan.lay(sc, node, frame); fault != "" {
 		frame.Attempt = 1
 		return s.refuse(sc, node, frame, code, fault)
 	}
@@ -133,7 +135,9 @@ func (s *step) startFan(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outco
 }
 
 // lay finds the branches in the definition, the params and the input.
-func (f *Fan) lay(node *flow.PlanNode, frame *NodeFrame) (code, fault string) {
+func (f *Fan) lay(sc *scope, node *flow.PlanNode, frame *NodeFrame) (code, fault string) {
+	base := rawjson.NewBase(sc.params)
+	f.base = &base
 	if node.Parallel != nil {
 		services, _ := rawjson.Field(frame.Params, "services")
 		execs, err := node.Branches(services)
@@ -157,7 +161,7 @@ func (s *fanStep) startRound(todo []rerun) *outcome {
 	s.startRun(s.sc, s.frame, storage.RunRunning)
 	s.fan.todo, s.fan.Round = todo, s.fan.N
 	if todo != nil {
-		s.fan.Round = len(todo)
+		s.fan.Round, s.fan.ends = len(todo), slices.Clone(s.fan.ends)
 	}
 	s.fan.Next, s.fan.Failed, s.fan.Final = 0, 0, false
 	return s.fill()

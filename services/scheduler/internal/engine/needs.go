@@ -146,8 +146,8 @@ func find(runs []storage.NodeRun, no int) *storage.NodeRun {
 
 func (s *fanStep) attach(needs Needs, runs []storage.NodeRun) error {
 	fan := s.fan
-	if fan.execs == nil && fan.items == nil {
-		if _, fault := fan.lay(s.node, s.frame); fault != "" {
+	if fan.base == nil {
+		if _, fault := fan.lay(s.sc, s.node, s.frame); fault != "" {
 			return fmt.Errorf("branches of node %q: %s", s.frame.Key, fault)
 		}
 	}
