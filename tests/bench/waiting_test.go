@@ -56,7 +56,7 @@ func BenchmarkTimers(b *testing.B) {
 		b.ReportMetric(ms(late[len(late)/2]), "ms-late-p50")
 		b.ReportMetric(ms(p99), "ms-late-p99")
 		b.ReportMetric(ms(late[len(late)-1]), "ms-late-max")
-		require.Less(b, p99, promisedLateness)
+		require.Less(b, p99, promisedLateness, "a disk that others keep busy is enough for this: one write that takes longer holds up a hundred timers")
 	})
 }
 
