@@ -1,0 +1,366 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// frameAt is an active node or branch and the path that it should have.
+type frameAt struct {
+	path    string
+	run     int
+	id      string
+	visit   int
+	attempt int
+	open    bool // its run is
+}
+
+// active are the nodes and branches that the state says are active, outermost
+// first.
+func (w *world) active() []frameAt {
+	var active []frameAt
+	path := ""
+	for node := w.state.Flow.Node; node != nil; node = node.inner() {
+		path += node.Key
+		active = append(active, frameAt{path, node.Run, node.RunID, node.Visit, node.Attempt, node.Phase.open()})
+		path += "/"
+		if node.Fan == nil {
+			continue
+		}
+		for _, b := range node.Fan.Open {
+			active = append(active, frameAt{path + strconv.Itoa(b.Index), b.Run, b.RunID, node.Visit, b.Attempt, b.Phase.open()})
+		}
+	}
+	return active
+}
+
+func (w *world) activePath() string {
+	var keys []string
+	for node := w.state.Flow.Node; node != nil; node = node.inner() {
+		keys = append(keys, node.Key)
+	}
+	return strings.Join(keys, "/")
+}
+
+// at is the node of a path, and whether the path is that of one of its
+// branches. Flows by reference always name the same plan here.
+func (w *world) at(path string) (node *flow.PlanNode, branch bool) {
+	plan := w.program.Plan
+	for key := range strings.SplitSeq(path, "/") {
+		if node != nil && node.Subflow == nil {
+			return node, true
+		}
+		if node != nil {
+			plan = node.Subflow.Plan
+			if plan == nil {
+				bound, err := node.Subflow.Bind(w.program.Flows[versionOf(node.Subflow.Flow.Name)])
+				require.NoError(w.t, err)
+				plan = bound
+			}
+		}
+		node = plan.Node(key)
+	}
+	return node, false
+}
+
+// holdRuns holds the rows to what the state says, and those that the step
+// started or finished to the definition.
+func (w *world) holdRuns(effects Effects) {
+	want := map[int]bool{}
+	for _, f := range w.active() {
+		if f.open {
+			want[f.run] = true
+			row := &w.rows[f.run-1]
+			require.Equal(w.t, []any{f.path, f.id, f.visit, f.attempt}, []any{row.Path, row.ID, row.Visit, row.Attempt})
+		}
+	}
+	require.Equal(w.t, want, w.open, "exactly the runs of what is active are open")
+	require.Len(w.t, w.rows, w.state.Runs)
+
+	for i := range effects.Started {
+		row := &w.rows[effects.Started[i].No-1]
+		require.Equal(w.t, effects.Started[i].ID, row.ID, "runs are numbered without a gap")
+		for _, name := range []string{row.ID, fmt.Sprintf("%s, visit %d, attempt %d", row.Path, row.Visit, row.Attempt)} {
+			require.Zero(w.t, w.named[name], "run %d is named like an earlier one: %s", row.No, name)
+			w.named[name] = row.No
+		}
+		w.holdPlace(row)
+		w.holdEnd(row)
+	}
+	for _, f := range effects.Finished {
+		w.holdEnd(&w.rows[f.No-1])
+	}
+	w.holdWindow()
+}
+
+// holdPlace holds a run to where it belongs.
+func (w *world) holdPlace(row *storage.NodeRun) {
+	around, key := cutLast(row.Path)
+	node, branch := w.at(row.Path)
+	require.NotNil(w.t, node, row.Path)
+	require.Equal(w.t, node.Key, row.NodeKey)
+	if !branch && node.Parallel == nil && node.Foreach == nil {
+		require.LessOrEqual(w.t, row.Attempt, 1+node.Retry.Max)
+	}
+	switch {
+	case branch:
+		require.Equal(w.t, key, row.BranchID)
+		w.holdItem(node, row)
+	case around != "":
+		require.Equal(w.t, row.NodeKey, row.BranchID)
+	default:
+		require.Empty(w.t, row.BranchID)
+	}
+}
+
+// holdItem holds a branch to the item that it is about.
+func (w *world) holdItem(node *flow.PlanNode, row *storage.NodeRun) {
+	if node.Foreach == nil || row.ErrorCode == CodeTooLarge {
+		return
+	}
+	index, err := strconv.Atoi(row.BranchID)
+	require.NoError(w.t, err)
+	if exec, _ := node.Item(index); !exec.Prep.Empty() {
+		return
+	}
+	items := slices.Collect(rawjson.Items(w.around(row).Input))
+	require.Less(w.t, index, len(items))
+	if len(row.Input) > 0 || row.FinishedAt.IsZero() { // else it was refused, and has none
+		require.Equal(w.t, string(items[index]), string(row.Input))
+	}
+}
+
+// around is the latest run of the node that a run is inside of.
+func (w *world) around(row *storage.NodeRun) *storage.NodeRun {
+	path, _ := cutLast(row.Path)
+	for i := row.No - 1; i > 0; i-- {
+		if w.rows[i-1].Path == path {
+			return &w.rows[i-1]
+		}
+	}
+	require.Fail(w.t, "a run inside nothing", row.Path)
+	return nil
+}
+
+// holdEnd holds a run that has ended to how it should have.
+func (w *world) holdEnd(row *storage.NodeRun) {
+	if row.FinishedAt.IsZero() {
+		require.Empty(w.t, row.SubStatus)
+		return
+	}
+	node, branch := w.at(row.Path)
+	mark := ""
+	switch {
+	case branch && node.Foreach != nil:
+		mark = itemComplete
+	case branch:
+		mark = branchComplete
+	case strings.Contains(row.Path, "/"):
+		mark = subNodeComplete
+	}
+	require.Contains(w.t, []string{"", mark}, row.SubStatus)
+	if node.Wait != nil {
+		w.signals.ended(w, node, row)
+	}
+	if row.Status != storage.RunOK {
+		return
+	}
+	require.Equal(w.t, mark, row.SubStatus, "what ended well has ended")
+	switch {
+	case branch, node.Kind == flow.KindExecutor:
+		require.NotNil(w.t, w.answers[row.ID], "run %d ended by its own result", row.No)
+		require.Equal(w.t, string(w.answers[row.ID].output()), string(row.Output))
+	case node.Parallel != nil, node.Foreach != nil:
+		w.holdResults(row)
+	}
+}
+
+// holdResults holds the result of a fan to those of its branches, each in its
+// place.
+func (w *world) holdResults(fan *storage.NodeRun) {
+	ended, failed := map[string]string{}, map[string]bool{}
+	passesOver := slices.Contains([]flow.FailureStrategy{flow.IgnoreErrors, flow.Continue}, w.group(fan.Path).Strategy)
+	for i := range w.rows {
+		row := &w.rows[i]
+		path, index := cutLast(row.Path)
+		if path != fan.Path || row.Visit != fan.Visit || row.SubStatus == "" {
+			continue
+		}
+		ended[index], failed[index] = "null", row.Status != storage.RunOK && !passesOver
+		if row.Status == storage.RunOK {
+			ended[index] = string(row.Output)
+		}
+	}
+	n := 0
+	for item := range rawjson.Items(fan.Output) {
+		require.Equal(w.t, ended[strconv.Itoa(n)], string(item), "%s holds the result of its branch %d", fan.Path, n)
+		require.False(w.t, failed[strconv.Itoa(n)], "%s passes over no failure", fan.Path)
+		n++
+	}
+	require.Len(w.t, ended, n)
+	if node, _ := w.at(fan.Path); node.Foreach != nil {
+		for range rawjson.Items(fan.Input) {
+			n--
+		}
+		require.Zero(w.t, n, "a result for each item")
+	}
+}
+
+// cutLast splits a path into that of the node around and the last key.
+func cutLast(path string) (around, key string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
+}
+
+// group is how the branches of the node of that path run.
+func (w *world) group(path string) flow.Group {
+	node, _ := w.at(path)
+	if node.Parallel != nil {
+		return node.Parallel.Group
+	}
+	return node.Foreach.Group
+}
+
+// holdWindow holds that no more branches are open than may be.
+func (w *world) holdWindow() {
+	frame := w.state.Innermost()
+	if frame == nil || frame.Fan == nil {
+		return
+	}
+	group, window := w.group(w.activePath()), w.program.Limits.MaxParallel
+	if group.MaxParallel > 0 {
+		window = min(window, group.MaxParallel)
+	}
+	if group.Mode == flow.Sequential {
+		window = 1
+	}
+	require.LessOrEqual(w.t, len(frame.Fan.Open), window)
+}
+
+// holdEffects holds what the step asked for to the runs that it opened and
+// closed. open are the runs that were open before it, opened is their number.
+func (w *world) holdEffects(e Event, effects Effects, open map[int]bool) {
+	aborted := map[string]bool{}
+	for _, a := range effects.Abort {
+		require.False(w.t, aborted[a.RunID], "aborted once")
+		aborted[a.RunID] = true
+		row := &w.rows[w.named[a.RunID]-1]
+		require.False(w.t, row.FinishedAt.IsZero(), "what is aborted has ended")
+		require.True(w.t, open[row.No] || row.FinishedAt.Equal(row.StartedAt), "what is aborted was open")
+		if x, ok := w.asked[a.RunID]; ok {
+			require.Equal(w.t, x.Exec.Type == flow.ExecQueue, a.ExecType == flow.ExecQueue)
+		}
+	}
+	executed := map[int]bool{}
+	for _, x := range effects.Execute {
+		row := &w.rows[x.RunNo-1]
+		require.False(w.t, executed[x.RunNo] || open[x.RunNo], "executed once")
+		executed[x.RunNo] = true
+		require.Equal(w.t, []any{row.ID, row.NodeKey, row.Path, row.Visit, row.Attempt}, []any{x.RunID, x.NodeKey, x.Path, x.Visit, x.Attempt})
+		switch {
+		case !row.FinishedAt.IsZero():
+			require.True(w.t, aborted[x.RunID], "what ends before it began is aborted")
+		case x.Exec.Type == flow.ExecQueue:
+			require.Equal(w.t, storage.RunQueued, row.Status)
+		default:
+			require.Equal(w.t, storage.RunRunning, row.Status)
+		}
+	}
+	for no := range w.open {
+		row := &w.rows[no-1]
+		if node, branch := w.at(row.Path); !open[no] && (branch || node.Kind == flow.KindExecutor) {
+			require.True(w.t, executed[no], "run %d is carried out", no)
+		}
+	}
+	for no := range open {
+		row := &w.rows[no-1]
+		if _, asked := w.asked[row.ID]; asked && !w.open[no] && runOf(e) != row.ID {
+			require.True(w.t, aborted[row.ID], "run %d ended without its result, and is aborted", no)
+		}
+	}
+}
+
+// holdReason holds that a task which has not ended says what moves it on.
+func (w *world) holdReason() {
+	state, resumed := w.state, w.resumed()
+	if state.Status.Terminal() {
+		require.Nil(w.t, state.Flow.Node)
+		require.True(w.t, state.NextDue().IsZero())
+		require.Equal(w.t, state.Status == storage.TaskFailed, state.Failure != nil)
+		require.Equal(w.t, Effects{}, resumed)
+		require.Equal(w.t, storage.WaitNone, w.program.WaitsFor(state))
+		return
+	}
+	due, node := state.NextDue(), state.Innermost()
+	isDue := !due.IsZero() && !due.After(w.now)
+	underWay := len(resumed.Execute)+len(resumed.Resolve) > 0
+	queued := slices.ContainsFunc(w.executing(), func(id string) bool { return w.asked[id].Exec.Type == flow.ExecQueue })
+	waitsFor := w.program.WaitsFor(state)
+	switch state.Status {
+	case storage.TaskPending:
+		require.Zero(w.t, state.Steps)
+	case storage.TaskRunning:
+		require.True(w.t, underWay || isDue, "something runs, or is due")
+		require.Equal(w.t, storage.WaitNone, waitsFor)
+	case storage.TaskWaitingQueue:
+		require.False(w.t, underWay)
+		require.True(w.t, queued)
+		require.Equal(w.t, storage.WaitQueue, waitsFor)
+	case storage.TaskWaiting:
+		require.False(w.t, underWay || queued)
+		_, decides := w.program.Approval(state)
+		awaits := w.waitKey() != "" && node.Phase == PhaseWaiting
+		require.True(w.t, !due.IsZero() || awaits, "a time or a signal moves it on")
+		require.Equal(w.t, waitsFor == storage.WaitApproval, decides)
+		require.Equal(w.t, waitsFor == storage.WaitApproval || waitsFor == storage.WaitEvent, awaits)
+	case storage.TaskCompleted, storage.TaskFailed, storage.TaskCanceling, storage.TaskCanceled:
+		require.Fail(w.t, "not a status of a task that goes on", state.Status)
+	}
+}
+
+// resumed is what whoever takes the task over carries out: exactly what is
+// under way, as it was asked for first.
+func (w *world) resumed() Effects {
+	program := w.program
+	state := w.load(&program, w.state, storedRuns{w.rows, nil})
+	resumed := program.Resume(state)
+	want := map[string]Execution{}
+	for _, id := range w.executing() {
+		if x := w.asked[id]; x.Exec.Type != flow.ExecQueue {
+			want[id] = timeless(x)
+		}
+	}
+	got := map[string]Execution{}
+	for _, x := range resumed.Execute {
+		got[x.RunID] = timeless(x)
+	}
+	require.Len(w.t, resumed.Execute, len(got))
+	require.Equal(w.t, want, got, "resumed is what was under way")
+	if node := w.state.Innermost(); node != nil && node.Phase == PhaseResolving {
+		require.Equal(w.t, w.resolves[len(w.resolves)-1:], resumed.Resolve)
+	} else {
+		require.Empty(w.t, resumed.Resolve)
+	}
+	return resumed
+}
+
+// timeless leaves out a time-out that the shared state has by now another
+// value for.
+func timeless(x Execution) Execution {
+	now, _ := x.Exec.Timeout.Resolve(expr.Scope{Params: x.Params, Shared: json.RawMessage(`{"` + keyWritten + `":77}`)})
+	if now == 77*time.Millisecond {
+		x.Timeout = 0
+	}
+	return x
+}

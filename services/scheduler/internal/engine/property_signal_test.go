@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// ledger keeps account of the signals: what came, and what it let pass.
+type ledger struct {
+	last   map[string]json.RawMessage // value of the last one, by key
+	came   map[string]int             // that a wait may take, by key
+	passed map[string]int             // waits that one let pass, by key
+	spent  map[string]bool            // by sender
+}
+
+func newLedger() ledger {
+	return ledger{last: map[string]json.RawMessage{}, came: map[string]int{}, passed: map[string]int{}, spent: map[string]bool{}}
+}
+
+// note takes in a signal that is about to be applied.
+func (l *ledger) note(w *world, state State, e Event) {
+	if e.Signal == nil || state.Status.Terminal() {
+		return
+	}
+	key := e.Signal.Key
+	if id := e.Signal.RunID; id != "" {
+		node := state.Innermost()
+		if node == nil || node.RunID != id || node.Phase != PhaseWaiting || w.waitKey() == "" {
+			return // a decision that comes too late
+		}
+		waits, _ := w.at(w.activePath())
+		place, _ := waits.Wait.Value.Ref()
+		after := place.Path.Set(state.Shared, e.Signal.Value)
+		l.last[key], _ = rawjson.Field(after, key)
+	} else {
+		l.last[key] = e.Signal.Value
+	}
+	if w.program.Plan.WaitsFor(key) {
+		l.came[key]++
+	}
+}
+
+// ended takes in a wait that has ended.
+func (l *ledger) ended(w *world, node *flow.PlanNode, row *storage.NodeRun) {
+	key, sender := node.Wait.Signal, row.DecidedBy
+	if sender != "" {
+		require.False(w.t, l.spent[sender], "%s lets one visit pass", sender)
+		l.spent[sender] = true
+		l.passed[key]++
+		return
+	}
+	if row.Status == storage.RunOK && key != keyWritten && string(row.Output) != "null" {
+		require.True(w.t, w.brought(row, key), "run %d passes by a signal", row.No)
+	}
+}
+
+// brought reports whether the value was in what the subflow was given.
+func (w *world) brought(row *storage.NodeRun, key string) bool {
+	if !strings.Contains(row.Path, "/") {
+		return false
+	}
+	_, found := rawjson.Field(w.around(row).Input, key)
+	return found
+}
+
+// hold holds that each signal counts once, and none is lost.
+func (l *ledger) hold(w *world) {
+	if w.state.Failure != nil {
+		return // it may have been by a signal, which is in no state then
+	}
+	for key, value := range l.last {
+		if key != keyWritten {
+			found, _ := rawjson.Field(w.state.Shared, key)
+			require.Equal(w.t, string(value), string(found), "the last signal's value is under %s", key)
+		}
+	}
+	if w.state.Status.Terminal() {
+		return
+	}
+	if node := w.state.Innermost(); node != nil && node.Phase == PhaseWaiting {
+		require.Empty(w.t, w.state.Kept[w.waitKey()], "nothing waits for a signal that is there")
+	}
+	for _, key := range []string{keyPlain, keyOther, keyWritten} {
+		used := l.passed[key] + len(w.state.Kept[key])
+		require.LessOrEqual(w.t, used, l.came[key])
+		if w.program.Limits.MaxValue == testLimits.MaxValue {
+			require.Equal(w.t, l.came[key], used, "every signal %s is kept or has let a wait pass", key)
+		}
+	}
+}
