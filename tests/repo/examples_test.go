@@ -112,7 +112,7 @@ func TestExamples_AreTheSameInJSON(t *testing.T) {
 		indented.WriteByte('\n')
 		file := filepath.Join(string(dir), "json", example.Name+".json")
 		if *update {
-			require.NoError(t, os.WriteFile(file, indented.Bytes(), 0o644)) //nolint:gosec // a file of the repository
+			require.NoError(t, os.WriteFile(file, indented.Bytes(), 0o644))
 			continue
 		}
 		require.Equal(t, indented.String(), string(dir.JSON(example.Name).Text), "%s is not its YAML; run this test with -update", file)
@@ -130,7 +130,7 @@ func TestExamples_AreListedWithTheirResults(t *testing.T) {
 	require.True(t, found, "the README has no line %s", examples.Marker)
 	if *update {
 		text = []byte(written + examples.Marker + examples.Readme(all))
-		require.NoError(t, os.WriteFile(file, text, 0o644)) //nolint:gosec // a file of the repository
+		require.NoError(t, os.WriteFile(file, text, 0o644))
 		return
 	}
 	require.Equal(t, examples.Readme(all), listed, "run this test with -update")
