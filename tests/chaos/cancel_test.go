@@ -73,9 +73,9 @@ type canceling struct {
 	worker *deafWorker
 }
 
-func newCanceling(t *testing.T, d driver) *canceling {
+func newCanceling(t *testing.T, d driver, env ...string) *canceling {
 	t.Helper()
-	server := d.serve(t)
+	server := d.serve(t, env...)
 	queue, err := queueapi.NewClient(server.URL, http.DefaultClient)
 	require.NoError(t, err)
 	c := &canceling{server: server, client: suitetest.Connect(t, server.URL), queue: queue, worker: newDeafWorker(t, server.URL)}

@@ -27,7 +27,7 @@ type suite struct {
 }
 
 // serve starts a suite with fresh databases.
-func (d driver) serve(t *testing.T) suite {
+func (d driver) serve(t *testing.T, env ...string) suite {
 	t.Helper()
 	s := suite{data: t.TempDir()}
 	args := []string{"serve", "--data=" + s.data}
@@ -38,7 +38,7 @@ func (d driver) serve(t *testing.T) suite {
 	s.Server = suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 		Program: suitetest.PocketFlow, Args: args,
 		// What a server held that was killed is soon free for the next.
-		Env: []string{"SCHEDULER_LEASE_TTL=" + shortLease.String(), "SCHEDULER_SCRIPT_ALLOW=sh"},
+		Env: append(env, "SCHEDULER_LEASE_TTL="+shortLease.String(), "SCHEDULER_SCRIPT_ALLOW=sh"),
 	})
 	return s
 }

@@ -73,7 +73,10 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 		return state, Effects{}
 	}
 	next := state.clone()
-	s := step{program: p, state: &next, at: event.At}
+	// An event from outside has the time of its arrival, which may lie before
+	// that of a step which was made while it waited.
+	next.Now = max(state.Now, micros(event.At))
+	s := step{program: p, state: &next, at: next.Now.Time()}
 	switch event.Kind {
 	case storage.EventStarted:
 		s.start()

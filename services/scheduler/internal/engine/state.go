@@ -23,6 +23,7 @@ type State struct {
 	Failure *Failure           `json:"-"` // why the task failed
 
 	Format   int       `json:"v"`
+	Now      Micros    `json:"now,omitempty"`      // of the last step: time does not go back
 	Steps    int       `json:"steps"`              // node visits begun; bounded by max_steps
 	Runs     int       `json:"runs"`               // runs begun: the No of the last one
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with

@@ -20,6 +20,14 @@ import (
 // refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
 func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
 	var earlier work // asked for by what was committed first
+	before := func(inputs []input) (*computed, error) {
+		s, err := d.step(ctx, inputs, untilTold)
+		if err == nil {
+			earlier.without(s.ended)
+			earlier.add(s.work)
+		}
+		return s, err
+	}
 	for {
 		if err := d.prepare(ctx, inputs); err != nil {
 			return nil, err
@@ -34,6 +42,13 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 		}
 		switch {
 		case errors.Is(err, storage.ErrInvalidData), errors.Is(err, storage.ErrInvalidText):
+			if len(inputs) > 1 { // only one of them is to blame
+				if s, err = before(inputs[:1]); err != nil || s.record.Release {
+					return s, err
+				}
+				inputs = inputs[1:]
+				continue
+			}
 			if inputs, err = storable(inputs, err); err != nil {
 				return nil, err
 			}
@@ -63,12 +78,9 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 			inputs = others
 			continue
 		}
-		first, err := d.step(ctx, others, untilTold)
-		if err != nil || first.record.Release {
-			return first, err
+		if s, err = before(others); err != nil || s.record.Release {
+			return s, err
 		}
-		earlier.without(first.ended)
-		earlier.add(first.work)
 		inputs = []input{ender}
 	}
 }

@@ -110,10 +110,11 @@ func (d *drive) run(ctx context.Context, work work) {
 	}
 }
 
-// carryOut begins what a committed step asks for. A stop begins nothing more
-// beside what it waits for; whoever takes the task next does.
+// carryOut begins what a committed step asks for. Where the task is to be let
+// go once nothing is executing, nothing more is begun beside what is; whoever
+// takes the task next does.
 func (d *drive) carryOut(ctx context.Context, work work) {
-	if d.stopping() && len(d.running) > 0 {
+	if len(d.running) > 0 && (d.extent == oneStep || d.stopping()) {
 		return
 	}
 	for _, x := range work.execute {

@@ -195,13 +195,20 @@ func (r *Runner) InFlight() int {
 }
 
 // reserve takes up to n places and returns how many it got.
-func (r *Runner) reserve(n int) int {
+func (r *Runner) reserve(n int) int { return r.reserveOf(r.MaxInFlight, n) }
+
+// attendants are places beside MaxInFlight, for tasks that are to make one step
+// at once. A cancel must not wait for executions to end.
+const attendants = 16
+
+// reserveOf is reserve with another number of places in all.
+func (r *Runner) reserveOf(all, n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.accepting {
 		return 0
 	}
-	got := min(n, r.MaxInFlight-r.places)
+	got := min(n, all-r.places)
 	if got <= 0 {
 		r.starved = true
 		return 0

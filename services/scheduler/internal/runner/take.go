@@ -162,7 +162,8 @@ func elapsed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 
 // Attend sees to it that a task that nobody held a moment ago makes a step at
 // once, and waits for that step or ctx's end. A task that another replica holds
-// by now, or for which there is no place, is left to whoever comes to it.
+// by now is left to it. When no place is free, the task makes that step alone and
+// goes on when one is.
 func (r *Runner) Attend(ctx context.Context, taskID string) error {
 	for {
 		switch h := r.holder(taskID); {
@@ -174,10 +175,14 @@ func (r *Runner) Attend(ctx context.Context, taskID string) error {
 		default:
 			return ctx.Err()
 		}
+		extent := goOn
 		if r.reserve(1) == 0 {
-			return nil
+			if r.reserveOf(r.MaxInFlight+attendants, 1) == 0 {
+				return nil
+			}
+			extent = oneStep
 		}
-		h, err := r.claimOne(ctx, taskID, goOn)
+		h, err := r.claimOne(ctx, taskID, extent)
 		if err == nil {
 			return h.untilStepped(ctx)
 		}
