@@ -61,6 +61,7 @@ var objects = map[string]wireType{
 
 	"CreateTaskRequest": requestOf[schedulerapi.CreateTaskRequest](),
 	"Task":              answerOf[schedulerapi.Task](),
+	"BranchError":       answerOf[schedulerapi.BranchError](),
 	"TaskError":         answerOf[schedulerapi.TaskError](),
 	"TaskList":          answerOf[httpx.List[schedulerapi.Task]](),
 	"Run":               answerOf[schedulerapi.Run](),

@@ -39,6 +39,17 @@ type TaskError struct {
 	Code     string `json:"code"`
 	Message  string `json:"message"`
 	Attempts int    `json:"attempts"`
+	// Branches are those that failed of a parallel or foreach node, the first
+	// hundred.
+	Branches []BranchError `json:"branches,omitempty"`
+}
+
+// BranchError is why a branch failed.
+type BranchError struct {
+	Index    int    `json:"index"`
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Attempts int    `json:"attempts"`
 }
 
 // Task is a task as it is read. Times are unix ms, 0 when they have not come.

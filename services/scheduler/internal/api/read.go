@@ -114,22 +114,28 @@ func wireTask(t storage.Task) schedulerapi.Task {
 		out.LastAction, out.StepCount = state.Action, state.Steps
 		out.RetryStateJSON = retryState(state)
 		if f := state.Failure; f != nil {
-			out.Error = &schedulerapi.TaskError{Node: f.Node, Code: f.Code, Message: f.Message, Attempts: f.Attempts}
+			out.Error = wireError(f)
 		}
 	}
 	return out
 }
 
-// retryState tells which attempts are used up while the next one is awaited;
-// {} otherwise.
+func wireError(f *engine.Failure) *schedulerapi.TaskError {
+	out := &schedulerapi.TaskError{Node: f.Node, Code: f.Code, Message: f.Message, Attempts: f.Attempts}
+	for _, b := range f.Branches {
+		out.Branches = append(out.Branches, schedulerapi.BranchError(b))
+	}
+	return out
+}
+
+// retryState tells which attempt failed last while the next one is awaited; {}
+// otherwise.
 func retryState(state engine.State) string {
-	node := state.Flow.Node
-	if node == nil || node.Phase != engine.PhaseBackoff {
+	retry, ok := state.NextRetry()
+	if !ok {
 		return "{}"
 	}
-	text, err := json.Marshal(map[string]any{
-		"node": node.Key, "attempt": node.Attempt, "next_at": millis(node.Due.Time()),
-	})
+	text, err := json.Marshal(map[string]any{"node": retry.Path, "attempt": retry.Attempt, "next_at": millis(retry.Due)})
 	if err != nil {
 		return "{}"
 	}

@@ -255,6 +255,9 @@ func (a *author) group(node object) {
 	node.set("max_parallel", pick[any](a, "window", nil, 1, 2, 5, 200))
 	node.set("failure_strategy", pick[any](a, "strategy", nil, "fail_fast", "ignore_errors", "continue", "retry", "retry"))
 	node.set("post", a.maybePost())
+	if node["failure_strategy"] == string(flow.RetryFailed) {
+		node["max_retries"] = 2 // it does nothing without
+	}
 }
 
 func (a *author) branch(spec object) object {
@@ -283,7 +286,6 @@ func (a *author) parallel(node object) {
 }
 
 func (a *author) foreach(node object) {
-	a.group(node)
 	prep := object{"input_key": pick(a, "items", "$params.list", "$params.list", "$params.few", "$params.none", "$params.word", "r.list")}
 	node["prep"] = prep
 	var execs []any
@@ -299,6 +301,7 @@ func (a *author) foreach(node object) {
 		a.exec(node)
 		node["prep"] = prep
 	}
+	a.group(node)
 }
 
 func (a *author) subflow(node object) {

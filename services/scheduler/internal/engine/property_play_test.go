@@ -32,6 +32,8 @@ type world struct {
 	answers  map[string]*RunResult // the first that came to a run while it was open
 	named    map[string]int        // Nos of runs by id, and by where they belong
 
+	mood     string // what happens most
+	unlucky  int    // of ten answers, so many are failures
 	signals  ledger
 	follower follower
 }
@@ -42,6 +44,8 @@ func newWorld(t *rapid.T, program Program) *world {
 		open: map[int]bool{}, asked: map[string]Execution{}, answers: map[string]*RunResult{}, named: map[string]int{},
 		signals: newLedger(),
 	}
+	w.mood = w.oneOf("mood", happenings...)
+	w.unlucky = rapid.SampledFrom([]int{0, 2, 2, 5}).Draw(t, "unlucky")
 	w.follower = follower{world: w, state: NewState()}
 	return w
 }
@@ -121,9 +125,16 @@ func runOf(e Event) string {
 	return e.Result.RunID
 }
 
+// happenings are the kinds of events, as often as they are likely.
+var happenings = []string{"answer", "answer", "answer", "answer", "late", "resolve", "timer", "timer", "signal", "signal", "decide", "odd"}
+
 // happen draws something that happens.
 func (w *world) happen() {
-	switch w.oneOf("event", "answer", "answer", "answer", "answer", "late", "resolve", "timer", "timer", "signal", "signal", "decide", "odd") {
+	event := w.oneOf("event", happenings...)
+	if w.upTo(2, "moody") == 0 {
+		event = w.mood
+	}
+	switch event {
 	case "answer":
 		if id := w.oneOpen(); id != "" {
 			w.apply(Event{Kind: storage.EventRunFinished, Result: w.answer(id)})
@@ -172,14 +183,14 @@ func (w *world) odd() {
 // again wherever it goes.
 func (w *world) answer(id string) *RunResult {
 	result := &RunResult{RunID: id, WorkerID: "w1"}
-	switch w.upTo(7, "outcome") {
-	case 0, 1:
+	switch luck := w.upTo(9, "luck"); {
+	case luck < w.unlucky:
 		result.Error = &RunError{
 			Code:    w.oneOf("code", "worker_error", CodeTimeout),
 			Message: "no luck with " + w.asked[id].Path + w.oneOf("detail", "", "", padding),
 			Final:   w.upTo(3, "final") == 0,
 		}
-	case 2:
+	case luck == 9:
 		// No result at all, which is null.
 	default:
 		result.Result = w.good(id)

@@ -232,6 +232,35 @@ func (s *State) Innermost() *NodeFrame {
 	return node
 }
 
+// Retry is an attempt that has failed, of a node or a branch, whose next one is
+// awaited.
+type Retry struct {
+	Path    string
+	Attempt int
+	Due     time.Time
+}
+
+// NextRetry is the next attempt that the state waits for, if it waits for one.
+func (s *State) NextRetry() (next Retry, ok bool) {
+	path := ""
+	for node := s.Flow.Node; node != nil; node = node.inner() {
+		path += "/" + node.Key
+		if node.Phase == PhaseBackoff {
+			return Retry{Path: path[1:], Attempt: node.Attempt, Due: node.Due.Time()}, true
+		}
+		if node.Fan == nil {
+			continue
+		}
+		for i := range node.Fan.Open {
+			b := &node.Fan.Open[i]
+			if b.Phase == PhaseBackoff && (!ok || b.Due.Time().Before(next.Due)) {
+				next, ok = Retry{Path: fmt.Sprintf("%s/%d", path[1:], b.Index), Attempt: b.Attempt, Due: b.Due.Time()}, true
+			}
+		}
+	}
+	return next, ok
+}
+
 // inner is the active node of the flow inside; nil when there is none.
 func (n *NodeFrame) inner() *NodeFrame {
 	if n.Sub == nil {
