@@ -13,8 +13,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/tests/suitetest"
 )
 
-// databases gives the setting that names a service's database: none for the
-// default of the data directory.
+// databases makes a service a database of its own.
 type databases func(t *testing.T, service string) (dsn string)
 
 func onSQLite(t *testing.T, service string) string {
