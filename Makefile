@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race lint fmt tidy standalone clean
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ postgres: ## Run the Postgres driver's own tests, against a server started for t
 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)
+
+bench: ## Measure waiting tasks, timers, signals and cancels
+	go test -run '^$$' -bench . -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench
 
 # golangci-lint does not know `work`, so it gets the modules' directories.
 lint: $(GOLANGCI) ## Run golangci-lint over all modules

@@ -160,6 +160,7 @@ func (c *canceling) closed(t *testing.T, id, status string) {
 	require.Equal(t, status, task.Status)
 	for _, run := range runs {
 		require.NotZero(t, run.FinishedAt, "%s of %s is %s", run.Path, id, run.Status)
+		require.GreaterOrEqual(t, run.FinishedAt, run.StartedAt, "%s of %s", run.Path, id)
 		if status == "completed" {
 			require.Equal(t, "ok", run.Status, "%s of %s", run.Path, id)
 		} else {
