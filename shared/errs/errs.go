@@ -148,6 +148,16 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
+// DetailOf is the sentence of the first Error in err's chain, and err's own text
+// when there is none.
+func DetailOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
+}
+
 // CodeOf is the code of the first Error in err's chain; Internal when there is
 // none, "" for nil.
 func CodeOf(err error) Code {

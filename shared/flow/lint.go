@@ -46,7 +46,11 @@ func (l *linter) definition(def *Definition, path string, execs map[string]place
 		l.strategy(n)
 		l.ways(n, g.actions[key])
 		if n.Kind == KindSubflow && n.Subflow != nil {
-			l.definition(n.Subflow, expr.JoinPath(at, "subflow"), n.execs())
+			inside := expr.JoinPath(at, "subflow")
+			if n.Subflow.MaxSteps > 0 {
+				l.unused(expr.JoinPath(inside, "max_steps"), "does nothing inside a flow: the task's max_steps counts these nodes too")
+			}
+			l.definition(n.Subflow, inside, n.execs())
 		}
 	}
 	for _, loop := range g.busyLoops() {
@@ -140,15 +144,31 @@ func (l *linter) specs(n *linted) {
 	// A branch or an item reads the node's input, so $input has a meaning in
 	// its prep.
 	for i, exec := range n.ParallelExecs {
-		l.keys(exec.Post, indexPath(expr.JoinPath(n.at, "parallel_execs"), i))
+		l.part(exec.Post, indexPath(expr.JoinPath(n.at, "parallel_execs"), i))
 	}
 	for i, exec := range n.ForeachExecs {
-		l.keys(exec.Post, indexPath(expr.JoinPath(n.at, "foreach_execs"), i))
+		l.part(exec.Post, indexPath(expr.JoinPath(n.at, "foreach_execs"), i))
 	}
 	for i, exec := range n.SubflowExecs {
 		at := indexPath(expr.JoinPath(n.at, "subflow_execs"), i)
 		l.keys(exec.Post, at)
 		l.input(exec.Prep, at)
+	}
+}
+
+// part looks at the post of a branch or an item, which no edge follows.
+func (l *linter) part(post *Post, path string) {
+	l.keys(post, path)
+	if post == nil {
+		return
+	}
+	const why = "does nothing: the node has an action, its branches have none"
+	at := expr.JoinPath(path, "post")
+	if post.ActionKey != "" {
+		l.unused(expr.JoinPath(at, "action_key"), why)
+	}
+	if post.ActionStatic != "" {
+		l.unused(expr.JoinPath(at, "action_static"), why)
 	}
 }
 

@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -124,6 +125,11 @@ func questionableDefinitions(t testing.TB) map[string]questionable {
 		"branches of an executor": {
 			node(`{` + s + `,"parallel_execs":[{}],"parallel_services":["a"],"services":["a"],"parallel_mode":"concurrent","max_parallel":2}`),
 			[]string{"unused_setting nodes.A.parallel_execs", "unused_setting nodes.A.parallel_services", "unused_setting nodes.A.services", "unused_setting nodes.A.parallel_mode", "unused_setting nodes.A.max_parallel"}},
+		"action of a branch": {
+			node(`{"kind":"parallel","parallel_execs":[{"service":"a","post":{"action_key":"x"}}]}`), []string{"unused_setting nodes.A.parallel_execs[0].post.action_key"}},
+		"action of an item": {
+			node(`{"kind":"foreach","service":"s","foreach_execs":[{"index":0,"post":{"action_static":"x"}}]}`), []string{"unused_setting nodes.A.foreach_execs[0].post.action_static"}},
+		"steps of a subflow":        {node(`{"kind":"subflow","subflow":` + strings.Replace(inner, "{", `{"max_steps":5,`, 1) + `}`), []string{"unused_setting nodes.A.subflow.max_steps"}},
 		"items of a parallel":       {node(`{"kind":"parallel","parallel_services":["a"],"foreach_execs":[{"index":0}]}`), []string{"unused_setting nodes.A.foreach_execs"}},
 		"flows of an executor":      {node(`{` + s + `,"subflow":` + inner + `,"flow":{"name":"f"},"subflow_execs":[{"node":"a"}]}`), []string{"unused_setting nodes.A.subflow", "unused_setting nodes.A.flow", "unused_setting nodes.A.subflow_execs"}},
 		"cases of an executor":      {node(`{` + s + `,"choice_cases":[{"action":"x","expr":{"eq":[1,1]}}],"default_action":"y","choice_key":"z"}`), []string{"unused_setting nodes.A.choice_cases", "unused_setting nodes.A.default_action", "unused_setting nodes.A.choice_key"}},

@@ -16,7 +16,7 @@ import (
 
 const (
 	name  = "demo-worker"
-	about = "A worker with the services transform, sum and route."
+	about = "A worker with the services transform, sum, route, flaky and nap."
 )
 
 // Exit codes, as every binary of the suite has them.

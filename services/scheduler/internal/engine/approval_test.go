@@ -59,6 +59,17 @@ func TestApproval_ActionKeyMaySayOtherwise(t *testing.T) {
 	require.Equal(t, `{"decision":{"go":"later"},"who":{"go":"later"}}`, string(p.state.Shared))
 }
 
+func TestApproval_ActionStaticIsForTheTimeOut(t *testing.T) {
+	t.Parallel()
+	def := replace(approving, "%KEY%", "decision", "%MORE%", `,"timeout_ms":1000,"post":{"action_static":"later"}`)
+	p := play(t, def, `{}`)
+	p.decide(`false`)
+	require.Equal(t, "no", p.take().Path)
+	p = play(t, def, `{}`)
+	p.wait(time.Second)
+	require.Equal(t, "later", p.take().Path)
+}
+
 func TestApproval_ShowsTheStateAsItIs(t *testing.T) {
 	t.Parallel()
 	p := play(t, replace(approving, "%KEY%", "decision", "%MORE%", `,"timeout_ms":1000`), `{}`)

@@ -99,8 +99,9 @@ func (s *step) goWith(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard
 	end := waitEnd{shared: node.Post.Write(reads, by.said), output: by.said, by: by.signal}
 	if node.Kind == flow.KindApproval {
 		end.action = decision(by.said)
-		if picked := node.Post.Action(reads, rawjson.Set(nil, "approval", by.said)); picked != "" {
-			end.action = picked
+		picked, _ := node.Post.ActionKey.Select(reads, rawjson.Set(nil, "approval", by.said))
+		if action := flow.ActionText(picked); action != "" {
+			end.action = action
 		}
 	} else {
 		end.action = node.Post.Action(reads, rawjson.Set(nil, "signal", by.said))
@@ -108,21 +109,16 @@ func (s *step) goWith(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard
 	return s.endWait(sc, node, frame, end)
 }
 
-// The actions that an approval ends with, unless the decision names one or post
-// says otherwise.
-const (
-	actionApproved = "approved"
-	actionRejected = "rejected"
-)
-
+// decision is the action of an approval, unless action_key says otherwise. Its
+// action_static is for the time-out alone: it would leave nothing to decide.
 func decision(value json.RawMessage) string {
 	if rawjson.TypeOf(value) != rawjson.Bool {
 		return flow.ActionText(value)
 	}
 	if string(rawjson.Trim(value)) == "true" {
-		return actionApproved
+		return flow.ActionApproved
 	}
-	return actionRejected
+	return flow.ActionRejected
 }
 
 // waitEnd is how a wait ends that does not fail.

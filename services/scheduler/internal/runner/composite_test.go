@@ -53,8 +53,7 @@ func TestFan_RunsItsBranchesTogetherAndKeepsTheirOrder(t *testing.T) {
 	require.Equal(t, pathsInOrder(300), sharedOf(t, f.untilStatus(id, storage.TaskCompleted))["out"])
 	require.LessOrEqual(t, most.Load(), int64(20))
 
-	runs, err := f.Store.ListRuns(t.Context(), id)
-	require.NoError(t, err)
+	runs := runsOf(t, f.Store, id)
 	require.Len(t, runs, 302)
 	for _, run := range runs {
 		require.Equal(t, storage.RunOK, run.Status)
@@ -75,7 +74,9 @@ func TestFan_GoesOnWithAnotherSchedulerWhereTheFirstStopped(t *testing.T) {
 	first := setup(t, store, half, func(c *Config, _ *Deps) { c.Drain = 0 }).run()
 	first.add("each", eachOf(60, `,"max_parallel":3`))
 	id := first.create("each")
-	first.until(id, func(storage.Task) bool { return openRuns(t, store, id) == 5 }) // three branches and what is around them
+	// Until all places are taken by 7, 17 and 27: 28 branches and what is around
+	// them have begun.
+	first.until(id, func(storage.Task) bool { return len(runsOf(t, store, id)) == 30 && openRuns(t, store, id) == 5 })
 	first.stop()
 
 	var again atomic.Int64
@@ -86,18 +87,21 @@ func TestFan_GoesOnWithAnotherSchedulerWhereTheFirstStopped(t *testing.T) {
 	second.add("each", eachOf(60, `,"max_parallel":3`))
 	second.run()
 	require.Equal(t, pathsInOrder(60), sharedOf(t, second.untilStatus(id, storage.TaskCompleted))["out"])
+	require.Len(t, runsOf(t, store, id), 62, "no branch was begun twice")
+	require.Equal(t, int64(35), again.Load(), "what had ended was not executed again")
+}
+
+func runsOf(t *testing.T, store storage.Tasks, id string) []storage.NodeRun {
+	t.Helper()
 	runs, err := store.ListRuns(t.Context(), id)
 	require.NoError(t, err)
-	require.Len(t, runs, 62, "no branch was begun twice")
-	require.Less(t, again.Load(), int64(60), "what had ended was not executed again")
+	return runs
 }
 
 func openRuns(t *testing.T, store storage.Tasks, id string) int {
 	t.Helper()
-	runs, err := store.ListRuns(t.Context(), id)
-	require.NoError(t, err)
 	open := 0
-	for _, run := range runs {
+	for _, run := range runsOf(t, store, id) {
 		if run.FinishedAt.IsZero() {
 			open++
 		}
@@ -115,8 +119,7 @@ func TestFan_OfJobsWaitsWithoutALeaseAndTakesResultsInAnyOrder(t *testing.T) {
 		task := f.until(id, func(task storage.Task) bool { return task.Lease.Owner == "" && task.InboxSeq == task.InboxDone })
 		require.Equal(t, storage.TaskWaitingQueue, task.Status)
 		require.Equal(t, storage.WaitQueue, task.WaitsFor)
-		runs, err := f.Store.ListRuns(t.Context(), id)
-		require.NoError(t, err)
+		runs := runsOf(t, f.Store, id)
 		var results []storage.InboxEvent
 		for i := len(runs) - 1; i >= 0 && len(results) < 40; i-- {
 			if run := runs[i]; run.Status == storage.RunQueued && !answered[run.ID] {

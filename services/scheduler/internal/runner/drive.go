@@ -163,7 +163,7 @@ func (d *drive) resolve(ctx context.Context, question engine.Resolve) (engine.Ev
 		case ctx.Err() != nil:
 			return event, ctx.Err()
 		case code != errs.Unavailable && code != errs.DeadlineExceeded:
-			answer.Error = &engine.RunError{Code: engine.CodeFlowNotFound, Message: err.Error()}
+			answer.Error = &engine.RunError{Code: engine.CodeFlowNotFound, Message: errs.DetailOf(err)}
 			return event, nil
 		case !failing:
 			d.log.Warn("resolve_flow_failed", zap.Error(err))
