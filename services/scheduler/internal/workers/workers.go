@@ -36,6 +36,9 @@ const (
 	retryRegistry = 500 * time.Millisecond
 	// asideFor is how long a worker that refused a connection is passed over.
 	asideFor = 3 * time.Second
+	// forgetAfter is how long a service that nobody offers is remembered, so
+	// that names which flows made up do not pile up.
+	forgetAfter = time.Hour
 )
 
 // Registry is what the pool asks.
@@ -46,7 +49,7 @@ type Registry interface {
 // Config bounds the pool.
 type Config struct {
 	MaxPerWorker int           // executions in flight to one worker, at most
-	NoWorkerWait time.Duration // how long Pick waits for a first worker of a service
+	NoWorkerWait time.Duration // how long a service may be without a worker before Pick fails
 }
 
 // Pool is safe for concurrent use.
@@ -72,6 +75,9 @@ type worker struct {
 
 type service struct {
 	workers []*worker
+	// empty is since when there is no worker: since somebody asked for one, or
+	// since the last one left. Zero while there is one, or nobody has asked.
+	empty   time.Time
 	turn    int       // of round robin
 	waiting []*waiter // oldest first
 }
@@ -145,9 +151,15 @@ func (p *Pool) update(online []registryapi.Worker) {
 			s.workers = append(s.workers, entry)
 		}
 	}
+	now := time.Now()
 	for name, s := range p.byService {
 		s.wakeAll()
-		if len(s.workers) == 0 {
+		switch {
+		case len(s.workers) > 0:
+			s.empty = time.Time{}
+		case s.empty.IsZero():
+			s.empty = now
+		case now.Sub(s.empty) > forgetAfter:
 			delete(p.byService, name)
 		}
 	}
@@ -166,7 +178,7 @@ func (p *Pool) service(name string) *service {
 type waiter struct {
 	turn  chan struct{}
 	tried map[string]bool
-	empty bool // the service had no worker at all
+	empty time.Time // since when the service has no worker at all; zero: it has
 }
 
 func (s *service) wakeAll() {
@@ -215,21 +227,19 @@ type Taken struct {
 
 // Pick reserves a place in a worker of the service. When all of them are full
 // it waits for a place, however long that takes; when there is no worker at
-// all, for as long as the config says. It fails with ErrNone, ErrTriedAll or
-// the context's error.
+// all, until there has been none for as long as the config says: of ten thousand
+// executions for a service that nobody offers, the first ones wait. It fails with
+// ErrNone, ErrTriedAll or the context's error.
 func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
-	var patience <-chan time.Time
+	began := time.Now()
 	for {
 		taken, wait, err := p.try(want)
 		if taken != nil || err != nil {
 			return taken, err
 		}
-		if wait.empty && patience == nil {
-			patience = time.After(p.patience(want))
-		}
 		var over <-chan time.Time
-		if wait.empty {
-			over = patience
+		if !wait.empty.IsZero() {
+			over = time.After(time.Until(p.patience(want, began, wait.empty)))
 		}
 		select {
 		case <-wait.turn:
@@ -243,11 +253,13 @@ func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 	}
 }
 
-func (p *Pool) patience(want Want) time.Duration {
-	if want.Patience > 0 {
-		return min(want.Patience, p.config.NoWorkerWait)
+// patience is when the wait for a first worker is over.
+func (p *Pool) patience(want Want, began, empty time.Time) time.Time {
+	over := empty.Add(p.config.NoWorkerWait)
+	if bound := began.Add(want.Patience); want.Patience > 0 && bound.Before(over) {
+		return bound
 	}
-	return p.config.NoWorkerWait
+	return over
 }
 
 func (p *Pool) try(want Want) (*Taken, *waiter, error) {
@@ -262,7 +274,13 @@ func (p *Pool) try(want Want) (*Taken, *waiter, error) {
 	case !untried && len(s.workers) > 0:
 		return nil, nil, ErrTriedAll
 	}
-	w := &waiter{turn: make(chan struct{}), tried: want.Tried, empty: p.loaded && len(s.workers) == 0}
+	w := &waiter{turn: make(chan struct{}), tried: want.Tried}
+	if p.loaded && len(s.workers) == 0 {
+		if s.empty.IsZero() {
+			s.empty = time.Now()
+		}
+		w.empty = s.empty
+	}
 	s.waiting = append(s.waiting, w)
 	return nil, w, nil
 }

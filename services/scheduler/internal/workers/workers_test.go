@@ -147,15 +147,23 @@ func TestPick_WaitsAMomentForAFirstWorker(t *testing.T) {
 		_, err := p.Pick(t.Context(), Want{Service: "s"})
 		require.ErrorIs(t, err, ErrNone)
 		require.Equal(t, 8*time.Second, time.Since(begun))
+		_, err = p.Pick(t.Context(), Want{Service: "s"})
+		require.ErrorIs(t, err, ErrNone)
+		require.Equal(t, 8*time.Second, time.Since(begun), "that there is none is known by now")
 
+		p.update([]registryapi.Worker{pushWorker("a", 0, 0)})
+		pick(t, p, Want{}).Done()
+		p.update(nil)
+		begun = time.Now()
 		got := make(chan *Taken, 1)
 		go func() {
 			taken, _ := p.Pick(context.Background(), Want{Service: "s"})
 			got <- taken
 		}()
 		synctest.Wait()
+		time.Sleep(7 * time.Second) //nolint:forbidigo // the fake clock moves only by sleeping
 		p.update([]registryapi.Worker{pushWorker("a", 0, 0)})
-		require.Equal(t, "a", (<-got).ID)
+		require.Equal(t, "a", (<-got).ID, "one that has left may come back")
 	})
 }
 
