@@ -89,6 +89,7 @@ type NewJob struct {
 	Path        string          `json:"path"`
 	Visit       int             `json:"visit"`
 	Attempt     int             `json:"attempt"`
+	RunNo       int             `json:"run_no,omitempty"` // the node run's number within its task
 	Service     string          `json:"service"`
 	Input       json.RawMessage `json:"input"` // {"input","params","run_id"}
 	Priority    int             `json:"priority,omitempty"`
