@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -78,9 +79,9 @@ func TestKill_OfTheAllInOneLosesNothingAndAppliesNothingTwice(t *testing.T) {
 			})
 			b := &batch{
 				version: client.Publish(t, fmt.Sprintf("kill-%d", no), tripling),
-				size:    killBatchSize, journal: journal, schedulers: []*schedulerapi.Client{client.Tasks},
+				size:    killBatchSize, each: len(triplingNodes), journal: journal, schedulers: []*schedulerapi.Client{client.Tasks},
 			}
-			hits := b.endure(t, server, moments(random, min(left, killsPerBatch), b.steps()))
+			hits := b.endure(t, b.create, moments(random, min(left, killsPerBatch), b.steps()), server)
 			late += min(left, killsPerBatch) - hits
 			left -= hits
 			b.awaitEnd(t, client.Tasks)
@@ -103,16 +104,17 @@ func moments(random *rand.Rand, n, steps int) []int {
 	return all
 }
 
-// endure creates the batch's tasks and kills the server whenever so many of
-// their executions have started. It returns how often the server died with
-// work left to start.
-func (b *batch) endure(t *testing.T, server *suitetest.Server, moments []int) (hits int) {
+// endure lets the batch's clients work and kills one server after the other
+// whenever so many executions have started. It returns how often a server died
+// with work left to start.
+func (b *batch) endure(t *testing.T, clients func(context.Context) error, moments []int, servers ...*suitetest.Server) (hits int) {
 	t.Helper()
-	var creation errgroup.Group
-	creation.Go(func() error { return b.create(t.Context()) })
+	var working errgroup.Group
+	working.Go(func() error { return clients(t.Context()) })
 	seen := map[string]bool{}
 	var died []int
-	for _, moment := range moments {
+	for i, moment := range moments {
+		server := servers[i%len(servers)]
 		suitetest.Await(t, batchTimeout, func() error {
 			if n := b.executions(t, seen); n < moment {
 				return fmt.Errorf("%d of %d executions have started", n, moment)
@@ -127,7 +129,7 @@ func (b *batch) endure(t *testing.T, server *suitetest.Server, moments []int) (h
 		}
 		server.Restart(t)
 	}
-	require.NoError(t, creation.Wait())
+	require.NoError(t, working.Wait())
 	t.Logf("killed after %v of %d executions, meant to be at %v", died, b.steps(), moments)
 	return hits
 }

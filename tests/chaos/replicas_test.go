@@ -38,6 +38,8 @@ type pair struct {
 	a, b    replica
 	dsn     string
 	journal *suitetest.Journal
+	bases   suitetest.Bases // of the services beside the schedulers
+	queue   string          // address at which they look for a queue-gateway
 }
 
 func newPair(t *testing.T, delay time.Duration) pair {
@@ -49,14 +51,16 @@ func newPair(t *testing.T, delay time.Duration) pair {
 	catalog := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
 		Program: suitetest.Catalog, Args: []string{"--db=" + t.TempDir() + "/catalog.db"},
 	})
+	p.bases = suitetest.Bases{Registry: registry.URL, Catalog: catalog.URL, Impatience: impatience}
+	p.queue = suitetest.Addr(t)
 	start := func(name string) replica {
 		server := suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{Program: suitetest.Scheduler, Args: []string{
 			"--db=" + named(t, p.dsn, name), "--registry-url=" + registry.URL, "--catalog-url=" + catalog.URL,
-			"--instance-id=" + name, "--lease-ttl=" + replicaLease.String(),
+			"--queue-url=http://" + p.queue, "--instance-id=" + name, "--lease-ttl=" + replicaLease.String(),
 		}})
-		return replica{Server: server, name: name, client: suitetest.ConnectEach(t, suitetest.Bases{
-			Registry: registry.URL, Catalog: catalog.URL, Scheduler: server.URL, Impatience: impatience,
-		})}
+		bases := p.bases
+		bases.Scheduler = server.URL
+		return replica{Server: server, name: name, client: suitetest.ConnectEach(t, bases)}
 	}
 	p.a, p.b = start("a"), start("b")
 	suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
@@ -70,7 +74,7 @@ func (p pair) batch(t *testing.T, size int, schedulers ...replica) *batch {
 	t.Helper()
 	b := &batch{
 		version: p.b.client.Publish(t, fmt.Sprintf("batch-%d-%d", size, len(schedulers)), tripling),
-		size:    size, journal: p.journal,
+		size:    size, each: len(triplingNodes), journal: p.journal,
 	}
 	for _, r := range schedulers {
 		b.schedulers = append(b.schedulers, r.client.Tasks)

@@ -39,10 +39,11 @@ const (
 	retryPause   = 20 * time.Millisecond
 )
 
-// batch is a number of tasks of the flow tripling, task i with n = i + 1.
+// batch is a number of tasks of a flow, task i with n = i + 1.
 type batch struct {
 	version string // of the flow, and of no other batch
 	size    int
+	each    int                // executions by the worker of each task, when each happens once
 	journal *suitetest.Journal // of the only worker
 	// schedulers are called in turn, the next when one cannot be reached.
 	schedulers []*schedulerapi.Client
@@ -108,7 +109,7 @@ func (b *batch) executions(t *testing.T, seen map[string]bool) int {
 }
 
 // steps is how many executions the batch has when each happens once.
-func (b *batch) steps() int { return b.size * len(triplingNodes) }
+func (b *batch) steps() int { return b.size * b.each }
 
 // awaitEnd waits until all tasks have completed.
 func (b *batch) awaitEnd(t *testing.T, tasks *schedulerapi.Client) {
@@ -125,8 +126,8 @@ func (b *batch) awaitEnd(t *testing.T, tasks *schedulerapi.Client) {
 	})
 }
 
-// verify checks that there are exactly the batch's tasks, and that each went
-// through every node once, with the right results, in the state and in the
+// verify checks of a batch of the flow tripling that there are exactly its tasks,
+// and that each went through every node once, with the right results, in the state and in the
 // runs, and that the worker was asked for each run under one key alone.
 func (b *batch) verify(t *testing.T, tasks *schedulerapi.Client) {
 	t.Helper()
