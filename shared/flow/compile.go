@@ -33,7 +33,8 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 	plan := &Plan{
 		start:    def.Start,
 		nodes:    make(map[string]*PlanNode, len(def.Nodes)),
-		waits:    make(map[string]bool),
+		waits:    make(map[awaited]bool),
+		signals:  make(map[string]int),
 		timeout:  c.millis(def.TimeoutMS, expr.JoinPath(path, "timeout_ms")),
 		maxSteps: c.count(def.MaxSteps, expr.JoinPath(path, "max_steps")),
 	}
@@ -59,10 +60,10 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 		compiled := c.node(key, &node, at)
 		plan.nodes[key] = compiled
 		if compiled.Wait != nil {
-			plan.waits[compiled.Wait.Signal] = true
+			plan.await(awaited{compiled.Wait.Signal, compiled.Wait.Inside.String()})
 		}
 		if sub := compiled.Subflow; sub != nil && sub.Plan != nil {
-			maps.Copy(plan.waits, sub.Plan.waits)
+			plan.await(slices.Collect(maps.Keys(sub.Plan.waits))...)
 			plan.open = plan.open || sub.Plan.open
 		} else if sub != nil {
 			plan.open = true

@@ -15,8 +15,9 @@ type Plan struct {
 	start    string
 	nodes    map[string]*PlanNode
 	exits    map[string]exits
-	waits    map[string]bool // keys of the signals that nodes wait for
-	open     bool            // a subflow by reference may wait for any
+	waits    map[awaited]bool // what nodes wait for
+	signals  map[string]int   // how many places nodes wait for, by the signal's key
+	open     bool             // a subflow by reference may wait for any
 	timeout  time.Duration
 	maxSteps int
 }
@@ -115,10 +116,31 @@ func (p *Plan) Timeout() time.Duration { return p.timeout }
 // MaxSteps bounds the steps of the task; 0 when the definition sets none.
 func (p *Plan) MaxSteps() int { return p.maxSteps }
 
+// awaited is a signal and the place in its value that a node waits for.
+type awaited struct {
+	signal string
+	inside string
+}
+
+// await notes what a node, or the nodes of an embedded subflow, wait for.
+func (p *Plan) await(what ...awaited) {
+	for _, w := range what {
+		if !p.waits[w] {
+			p.waits[w] = true
+			p.signals[w.signal]++
+		}
+	}
+}
+
 // WaitsFor reports whether a node of the flow, or of a subflow in it, waits for
 // the signal, or may do so: of a subflow by reference nothing is known before
 // it starts.
-func (p *Plan) WaitsFor(signal string) bool { return p.open || p.waits[signal] }
+func (p *Plan) WaitsFor(signal string) bool { return p.open || p.signals[signal] > 0 }
+
+// WaitsElsewhere reports whether nodes wait, or may wait, for different places
+// in the signal's value: one that tells the first of them nothing may be meant
+// for another.
+func (p *Plan) WaitsElsewhere(signal string) bool { return p.open || p.signals[signal] > 1 }
 
 // Exit is where an edge leads.
 type Exit string

@@ -169,6 +169,19 @@ func (s step) setElement(array json.RawMessage, change func(json.RawMessage) jso
 // Len is the number of steps; 0 for the value itself.
 func (p Path) Len() int { return len(p.steps) }
 
+// String is the path as ParsePath reads it.
+func (p Path) String() string {
+	var text strings.Builder
+	for _, s := range p.steps {
+		if s.isKey {
+			fmt.Fprintf(&text, "[%s]", Quote(s.key))
+		} else {
+			fmt.Fprintf(&text, "[%d]", s.index)
+		}
+	}
+	return text.String()
+}
+
 // Rest is the path without its first step.
 func (p Path) Rest() Path {
 	if len(p.steps) == 0 {

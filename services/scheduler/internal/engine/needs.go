@@ -27,9 +27,10 @@ func (s *State) Needs(events []Event) Needs {
 	if fan == nil {
 		return needs
 	}
+	fired := s.fired(events)
 	ending := 0 // open branches that the events may end
 	for i := range fan.Open {
-		if b := &fan.Open[i]; b.concerned(events) {
+		if b := &fan.Open[i]; b.Due != 0 && b.Due <= fired || b.endsWith(events) {
 			ending++
 			if b.Own == nil {
 				needs.Runs = append(needs.Runs, b.Run)
@@ -78,17 +79,23 @@ func (s *State) chain() (Needs, *Fan) {
 	return needs, fan
 }
 
-// concerned reports whether one of the events may be about the branch.
-func (b *Branch) concerned(events []Event) bool {
-	return slices.ContainsFunc(events, func(e Event) bool {
-		switch e.Kind {
-		case storage.EventRunFinished:
-			return e.Result.RunID == b.RunID
-		case storage.EventTimerFired:
-			return b.Due != 0 && b.Due <= micros(e.At)
-		case storage.EventStarted, storage.EventFlowResolved, storage.EventSignal, storage.EventCancel:
+// fired is the latest time at which one of the events looks at what is due; 0
+// when none does. As in Step, time does not go back.
+func (s *State) fired(events []Event) Micros {
+	now, fired := s.Now, Micros(0)
+	for _, e := range events {
+		now = max(now, micros(e.At))
+		if e.Kind == storage.EventTimerFired {
+			fired = now
 		}
-		return false
+	}
+	return fired
+}
+
+// endsWith reports whether one of the events is a result of the branch.
+func (b *Branch) endsWith(events []Event) bool {
+	return slices.ContainsFunc(events, func(e Event) bool {
+		return e.Result != nil && e.Result.RunID == b.RunID
 	})
 }
 

@@ -20,11 +20,18 @@ type author struct {
 	depth int // of the flow being drawn
 	most  int // items of the longest list
 	steps int // the most that a task may make
+
+	// What it likes, it writes over and over: what only two nodes of a kind
+	// bring about, comes about then.
+	kinds []flow.Kind
+	key   string
 }
 
 // newAuthor sees to it that no task is long in both ways.
 func newAuthor(t *rapid.T) *author {
 	a := &author{t: t, most: 30, steps: 30}
+	a.kinds = []flow.Kind{pick(a, "liked", flow.Kinds...), pick(a, "liked", flow.Kinds...)}
+	a.key = pick(a, "liked key", signalKeys...)
 	switch {
 	case a.oneIn(20, "wide"):
 		a.most, a.steps = 2*visitsPerStep, 5
@@ -151,11 +158,7 @@ func (a *author) actions(node object) []string {
 }
 
 func (a *author) node() object {
-	kinds := flow.Kinds
-	if a.depth == 0 {
-		kinds = append([]flow.Kind{flow.KindSubflow, flow.KindSubflow, flow.KindForeach, flow.KindParallel}, kinds...)
-	}
-	kind := pick(a, "kind", kinds...)
+	kind := pick(a, "kind", slices.Concat(flow.Kinds, a.kinds, a.kinds, []flow.Kind{flow.KindSubflow})...)
 	if kind == flow.KindSubflow && a.depth == deepest {
 		kind = flow.KindForeach
 	}
@@ -190,7 +193,11 @@ func (a *author) node() object {
 }
 
 func (a *author) wait(node object, setting string) {
-	node[setting] = pick(a, setting, keyPlain, keyPlain, keyOther, keyWritten, "$shared."+keyInside+".ok")
+	key := pick(a, setting, slices.Concat(signalKeys, []string{a.key, a.key, a.key})...)
+	if key == keyInside {
+		key = "$shared." + key + ".ok"
+	}
+	node[setting] = key
 	node.set("timeout_ms", pick[any](a, "patience", nil, nil, 2000, "$params.soon", "$params.word"))
 	node.set("failure_strategy", pick[any](a, "strategy", nil, "retry", "continue"))
 	node.set("max_retries", pick[any](a, "retries", nil, 1))
@@ -236,7 +243,11 @@ func (a *author) prep() any {
 }
 
 func (a *author) post() object {
-	post := object{"output_key": pick(a, "output", "r", "r", "q", keyWritten)}
+	keys := []string{"r", "r", "q", keyWritten}
+	if a.key == keyWritten {
+		keys = keys[2:]
+	}
+	post := object{"output_key": pick(a, "output", keys...)}
 	post.set("action_key", pick[any](a, "action", nil, "go"))
 	post.set("output_map", pick[any](a, "outputs", nil, nil, object{"q": "id", keyWritten: "flag"}))
 	return post

@@ -12,7 +12,6 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
-	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -88,6 +87,9 @@ func (w *world) holdRuns(effects Effects) {
 	require.Equal(w.t, want, w.open, "exactly the runs of what is active are open")
 	require.Len(w.t, w.rows, w.state.Runs)
 
+	for _, f := range effects.Finished { // which began before
+		w.holdEnd(&w.rows[f.No-1])
+	}
 	for i := range effects.Started {
 		row := &w.rows[effects.Started[i].No-1]
 		require.Equal(w.t, effects.Started[i].ID, row.ID, "runs are numbered without a gap")
@@ -97,9 +99,6 @@ func (w *world) holdRuns(effects Effects) {
 		}
 		w.holdPlace(row)
 		w.holdEnd(row)
-	}
-	for _, f := range effects.Finished {
-		w.holdEnd(&w.rows[f.No-1])
 	}
 	w.holdWindow()
 }
@@ -124,35 +123,6 @@ func (w *world) holdPlace(row *storage.NodeRun) {
 	}
 }
 
-// holdItem holds a branch to the item that it is about.
-func (w *world) holdItem(node *flow.PlanNode, row *storage.NodeRun) {
-	if node.Foreach == nil || row.ErrorCode == CodeTooLarge {
-		return
-	}
-	index, err := strconv.Atoi(row.BranchID)
-	require.NoError(w.t, err)
-	if exec, _ := node.Item(index); !exec.Prep.Empty() {
-		return
-	}
-	items := slices.Collect(rawjson.Items(w.around(row).Input))
-	require.Less(w.t, index, len(items))
-	if len(row.Input) > 0 || row.FinishedAt.IsZero() { // else it was refused, and has none
-		require.Equal(w.t, string(items[index]), string(row.Input))
-	}
-}
-
-// around is the latest run of the node that a run is inside of.
-func (w *world) around(row *storage.NodeRun) *storage.NodeRun {
-	path, _ := cutLast(row.Path)
-	for i := row.No - 1; i > 0; i-- {
-		if w.rows[i-1].Path == path {
-			return &w.rows[i-1]
-		}
-	}
-	require.Fail(w.t, "a run inside nothing", row.Path)
-	return nil
-}
-
 // holdEnd holds a run that has ended to how it should have.
 func (w *world) holdEnd(row *storage.NodeRun) {
 	if row.FinishedAt.IsZero() {
@@ -173,6 +143,13 @@ func (w *world) holdEnd(row *storage.NodeRun) {
 	if node.Wait != nil {
 		w.signals.ended(w, node, row)
 	}
+	w.signals.wrote(w, row)
+	if node.Kind == flow.KindExecutor || branch {
+		w.holdRetry(row)
+	}
+	if (node.Parallel != nil || node.Foreach != nil) && !branch && row.Status == storage.RunError {
+		w.holdFailed(row)
+	}
 	if row.Status != storage.RunOK {
 		return
 	}
@@ -186,66 +163,30 @@ func (w *world) holdEnd(row *storage.NodeRun) {
 	}
 }
 
-// holdResults holds the result of a fan to those of its branches, each in its
-// place.
-func (w *world) holdResults(fan *storage.NodeRun) {
-	ended, failed := map[string]string{}, map[string]bool{}
-	passesOver := slices.Contains([]flow.FailureStrategy{flow.IgnoreErrors, flow.Continue}, w.group(fan.Path).Strategy)
-	for i := range w.rows {
-		row := &w.rows[i]
-		path, index := cutLast(row.Path)
-		if path != fan.Path || row.Visit != fan.Visit || row.SubStatus == "" {
-			continue
-		}
-		ended[index], failed[index] = "null", row.Status != storage.RunOK && !passesOver
-		if row.Status == storage.RunOK {
-			ended[index] = string(row.Output)
-		}
+// holdRetry holds that a failed execution is tried again while it may be, and
+// no longer.
+func (w *world) holdRetry(row *storage.NodeRun) {
+	node, branch := w.at(row.Path)
+	retry, before := node.Retry, 0
+	if branch {
+		retry = w.branchExec(row).Retry
+		before = w.attemptsBefore(row)
 	}
-	n := 0
-	for item := range rawjson.Items(fan.Output) {
-		require.Equal(w.t, ended[strconv.Itoa(n)], string(item), "%s holds the result of its branch %d", fan.Path, n)
-		require.False(w.t, failed[strconv.Itoa(n)], "%s passes over no failure", fan.Path)
-		n++
+	tries := row.Attempt - before
+	require.LessOrEqual(w.t, tries, 1+retry.Max)
+	answer := w.answers[row.ID]
+	if answer == nil || answer.Error == nil || answer.Error.Final || tries > retry.Max {
+		return
 	}
-	require.Len(w.t, ended, n)
-	if node, _ := w.at(fan.Path); node.Foreach != nil {
-		for range rawjson.Items(fan.Input) {
-			n--
-		}
-		require.Zero(w.t, n, "a result for each item")
-	}
+	again := slices.ContainsFunc(w.active(), func(f frameAt) bool { return f.path == row.Path })
+	next := w.named[fmt.Sprintf("%s, visit %d, attempt %d", row.Path, row.Visit, row.Attempt+1)]
+	require.True(w.t, again || next > 0, "run %d has %d tries left", row.No, 1+retry.Max-tries)
 }
 
 // cutLast splits a path into that of the node around and the last key.
 func cutLast(path string) (around, key string) {
 	i := strings.LastIndexByte(path, '/')
 	return path[:max(i, 0)], path[i+1:]
-}
-
-// group is how the branches of the node of that path run.
-func (w *world) group(path string) flow.Group {
-	node, _ := w.at(path)
-	if node.Parallel != nil {
-		return node.Parallel.Group
-	}
-	return node.Foreach.Group
-}
-
-// holdWindow holds that no more branches are open than may be.
-func (w *world) holdWindow() {
-	frame := w.state.Innermost()
-	if frame == nil || frame.Fan == nil {
-		return
-	}
-	group, window := w.group(w.activePath()), w.program.Limits.MaxParallel
-	if group.MaxParallel > 0 {
-		window = min(window, group.MaxParallel)
-	}
-	if group.Mode == flow.Sequential {
-		window = 1
-	}
-	require.LessOrEqual(w.t, len(frame.Fan.Open), window)
 }
 
 // holdEffects holds what the step asked for to the runs that it opened and

@@ -59,8 +59,9 @@ func (w *world) oneOf(label string, values ...string) string {
 // apply makes the step, keeps what comes of it and holds it to everything.
 func (w *world) apply(e Event) {
 	e.At = w.now
-	if e.Kind != storage.EventTimerFired && w.upTo(9, "belated") == 0 {
-		e.At = w.now.Add(-time.Second) // it has lain in the inbox, or a clock is wrong
+	if w.upTo(9, "skew") == 0 {
+		// It has lain in the inbox, or was noted by a clock that is wrong.
+		e.At = w.now.Add(time.Duration(rapid.SampledFrom([]int{-1000, 1000}).Draw(w.t, "by")) * time.Millisecond)
 	}
 	data, err := e.Data()
 	require.NoError(w.t, err)
@@ -192,6 +193,8 @@ func (w *world) answer(id string) *RunResult {
 		}
 	case luck == 9:
 		// No result at all, which is null.
+	case luck == 8:
+		result.Result = json.RawMessage("true") // as a signal would say
 	default:
 		result.Result = w.good(id)
 	}
@@ -204,7 +207,7 @@ var padding = strings.Repeat("long ", 80)
 
 func (w *world) good(id string) json.RawMessage {
 	body := object{"id": fmt.Sprintf("%s#%d", w.asked[id].Path, w.asked[id].RunNo), "go": w.oneOf("go", "x", "x", "y", "default", padding)}
-	if w.upTo(2, "has list") == 0 {
+	if w.upTo(1, "has more") == 0 {
 		body["list"] = []string{"s0", "s1"}[:w.upTo(2, "list")]
 		body["flag"], body["pad"] = true, padding[:w.upTo(len(padding), "pad")]
 	}
@@ -233,7 +236,7 @@ func (w *world) timer() {
 }
 
 func (w *world) signal(key, runID string) {
-	value := w.oneOf("value", `true`, `false`, `null`, `"x"`, `{"ok":true}`, `{"ok":false}`, `{"ok":"x","n":1}`, `900`, `"`+padding+`"`)
+	value := w.oneOf("value", `true`, `true`, `true`, `false`, `null`, `"x"`, `{"ok":true}`, `{"ok":false}`, `{"ok":"x","n":1}`, `900`, `"`+padding+`"`)
 	w.send(&Signal{Key: key, Value: json.RawMessage(value), RunID: runID})
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ type ledger struct {
 	came   map[string]int             // that a wait may take, by key
 	passed map[string]int             // waits that one let pass, by key
 	spent  map[string]bool            // by sender
+	nodes  bool                       // what is under keyWritten is a node's, not a signal's
 }
 
 func newLedger() ledger {
@@ -41,6 +43,7 @@ func (l *ledger) note(w *world, state State, e Event) {
 	} else {
 		l.last[key] = e.Signal.Value
 	}
+	l.nodes = l.nodes && e.Signal.Key != keyWritten
 	if w.program.Plan.WaitsFor(key) {
 		l.came[key]++
 	}
@@ -57,6 +60,27 @@ func (l *ledger) ended(w *world, node *flow.PlanNode, row *storage.NodeRun) {
 	}
 	if row.Status == storage.RunOK && key != keyWritten && string(row.Output) != "null" {
 		require.True(w.t, w.brought(row, key), "run %d passes by a signal", row.No)
+	}
+}
+
+// wrote takes in what a node of the task's own flow, or a branch of it, wrote
+// when its run ended.
+func (l *ledger) wrote(w *world, row *storage.NodeRun) {
+	node, branch := w.at(row.Path)
+	around, _ := cutLast(row.Path)
+	ended := row.Status == storage.RunOK || row.ErrorCode == CodeNoEdge || row.ErrorCode == CodeNoChoice
+	if !ended || branch && strings.Contains(around, "/") || !branch && around != "" {
+		return
+	}
+	post := node.Post
+	if branch {
+		post = w.branchExec(row).Post
+	}
+	switch {
+	case node.Wait != nil && node.Wait.Signal == keyWritten && row.DecidedBy != "":
+		l.nodes = false
+	case slices.Contains(slices.Collect(post.Keys()), keyWritten):
+		l.nodes = true
 	}
 }
 
@@ -84,9 +108,16 @@ func (l *ledger) hold(w *world) {
 		return
 	}
 	if node := w.state.Innermost(); node != nil && node.Phase == PhaseWaiting {
-		require.Empty(w.t, w.state.Kept[w.waitKey()], "nothing waits for a signal that is there")
+		waits, _ := w.at(w.activePath())
+		for _, kept := range w.state.Kept[w.waitKey()] {
+			_, tells := told(waits, &kept)
+			require.False(w.t, tells, "nothing waits for a signal that is there")
+		}
+		if value, _ := rawjson.Field(w.state.Shared, keyWritten); l.nodes && w.state.Flow.Node == node && w.waitKey() == keyWritten {
+			require.False(w.t, lets(value), "nothing waits for a value that a node wrote")
+		}
 	}
-	for _, key := range []string{keyPlain, keyOther, keyWritten} {
+	for _, key := range signalKeys {
 		used := l.passed[key] + len(w.state.Kept[key])
 		require.LessOrEqual(w.t, used, l.came[key])
 		if w.program.Limits.MaxValue == testLimits.MaxValue {

@@ -25,21 +25,41 @@ func (s *State) keep(signal *Signal) {
 	s.Kept[signal.Key] = append(kept[:len(kept):len(kept)], *signal)
 }
 
-// take removes the oldest signal kept for the key; nil when there is none.
-func (s *State) take(key string) *Signal {
-	kept := s.Kept[key]
-	if len(kept) == 0 {
-		return nil
+// take removes the oldest signal kept for the node's key that tells the node
+// something. Those before it that do not are kept only if they may tell another
+// node something.
+func (s *step) take(node *flow.PlanNode) (heard, bool) {
+	key := node.Wait.Signal
+	kept, elsewhere := s.state.Kept[key], s.program.Plan.WaitsElsewhere(key)
+	var left []Signal
+	for i := range kept {
+		said, ok := told(node, &kept[i])
+		if ok {
+			s.state.keepOnly(key, append(left, kept[i+1:]...))
+			return heard{&kept[i], said}, true
+		}
+		if elsewhere {
+			left = append(left, kept[i])
+		}
 	}
+	if len(left) < len(kept) {
+		s.state.keepOnly(key, left)
+	}
+	return heard{}, false
+}
+
+// keepOnly leaves these signals of the key, and nothing where there are none, as
+// it is read back.
+func (s *State) keepOnly(key string, signals []Signal) {
 	s.Kept = maps.Clone(s.Kept)
-	s.Kept[key] = kept[1:]
-	if len(kept) == 1 {
-		delete(s.Kept, key)
+	if len(signals) > 0 {
+		s.Kept[key] = signals
+		return
 	}
+	delete(s.Kept, key)
 	if len(s.Kept) == 0 {
-		s.Kept = nil // as it is read back
+		s.Kept = nil
 	}
-	return &kept[0]
 }
 
 // keptBytes is the size of what is kept.
@@ -109,11 +129,13 @@ func (s *step) signal(signal *Signal) {
 		return
 	}
 	if waiting && (node.Wait.Signal == signal.Key || signal.RunID != "") {
-		// A wait on a place inside the value goes on when nothing is there.
-		if said, ok := told(node, signal); ok {
+		said, ok := told(node, signal)
+		if ok {
 			s.goOn(sc, s.pass(sc, node, frame, heard{signal, said}))
 		}
-		return
+		if ok || !s.program.Plan.WaitsElsewhere(signal.Key) {
+			return
+		}
 	}
 	if !s.program.Plan.WaitsFor(signal.Key) {
 		return

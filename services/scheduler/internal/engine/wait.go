@@ -19,10 +19,8 @@ func (s *step) startWait(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outc
 		return s.refuse(sc, node, frame, CodeBadSetting, badTimeout(err))
 	}
 	s.startRun(sc, frame, storage.RunRunning)
-	for signal := s.state.take(node.Wait.Signal); signal != nil; signal = s.state.take(node.Wait.Signal) {
-		if said, ok := told(node, signal); ok {
-			return s.pass(sc, node, frame, heard{signal, said})
-		}
+	if signal, ok := s.take(node); ok {
+		return s.pass(sc, node, frame, signal)
 	}
 	if value := node.Wait.Value.Resolve(sc.reads(frame)); lets(value) && !sc.signalLeft(node) {
 		return s.goWith(sc, node, frame, heard{&Signal{}, value})

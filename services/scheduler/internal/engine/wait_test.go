@@ -165,3 +165,24 @@ func TestWait_BoundsWhatIsKept(t *testing.T) {
 	}
 	require.Equal(t, CodeTooLarge, p.state.Failure.Code)
 }
+
+func TestWait_LeavesASignalForTheNodeThatItTellsSomething(t *testing.T) {
+	t.Parallel()
+	const flowOf = `{"start":"paid","nodes":{
+		"paid":{"kind":"wait_event","signal_key":"$shared.order.paid"},
+		"shipped":{"kind":"wait_event","signal_key":"$shared.order.shipped","post":{"output_key":"s"}}},
+		"edges":[{"from":"paid","to":"shipped"}]}`
+	for _, early := range []bool{true, false} {
+		p := load(t, flowOf, `{}`)
+		if !early {
+			p.apply(Event{Kind: storage.EventStarted})
+		}
+		p.signal("order", `{"shipped":8}`)
+		p.signal("order", `{"paid":7}`)
+		if early {
+			p.apply(Event{Kind: storage.EventStarted})
+		}
+		require.Equal(t, storage.TaskCompleted, p.state.Status)
+		require.Contains(t, string(p.state.Shared), `"s":8`)
+	}
+}

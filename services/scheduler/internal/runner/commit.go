@@ -17,7 +17,9 @@ import (
 // A step that would end the task while events from outside are unheard is
 // refused, because whoever sent them was told that they count. Then the event
 // that ends the task is kept for last: all others are committed first, so each
-// refusal makes progress. Only a cancel keeps its turn; nothing can follow it.
+// refusal makes progress. A cancel keeps its turn, since nothing can follow it;
+// and so does everything when there is another one among the others that ends the
+// task, since they cannot both be last.
 func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
 	var earlier work // asked for by what was committed first
 	before := func(inputs []input) (*computed, error) {
@@ -70,13 +72,15 @@ func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*compu
 			return nil, outcome.Err
 		}
 		ender := inputs[s.endedBy]
+		if ender.event.Kind == storage.EventCancel || extent == untilTold && ender.logged != nil {
+			if inputs, err = d.inTurn(ctx, inputs); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		others, err := d.besides(ctx, inputs, ender)
 		if err != nil {
 			return nil, err
-		}
-		if ender.event.Kind == storage.EventCancel {
-			inputs = others
-			continue
 		}
 		if s, err = before(others); err != nil || s.record.Release {
 			return s, err
@@ -126,25 +130,32 @@ const (
 	CodeInternal    = "internal"     // a bug; the log has it
 )
 
-// besides is what is to be applied besides the event that ends the task: what
-// is in the inbox by now, and the drive's own inputs. A cancel stays in it, in
-// its place.
+// besides is what is to be applied before the event that ends the task: what is
+// in the inbox by now, and the drive's own inputs.
 func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]input, error) {
-	others, err := d.inbox(ctx)
+	others, err := d.inTurn(ctx, inputs)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(others, func(in input) bool {
+		return in.event.Kind == ender.event.Kind && in.source() == ender.source()
+	}), nil
+}
+
+// inTurn is what is in the inbox by now, in its order, and the drive's own
+// inputs. It reads more each time, because a step that ends the task has to
+// apply all there is.
+func (d *drive) inTurn(ctx context.Context, inputs []input) ([]input, error) {
+	all, err := d.inboxOf(ctx, max(inboxBatch, 2*len(inputs)))
 	if err != nil {
 		return nil, err
 	}
 	for _, in := range inputs {
 		if in.logged == nil {
-			others = append(others, in)
+			all = append(all, in)
 		}
 	}
-	if ender.event.Kind == storage.EventCancel {
-		return others, nil
-	}
-	return slices.DeleteFunc(others, func(in input) bool {
-		return in.event.Kind == ender.event.Kind && in.source() == ender.source()
-	}), nil
+	return all, nil
 }
 
 // settle commits. Repeating is safe, see SettleSteps.

@@ -60,6 +60,21 @@ func TestFan_RunsItsBranchesTogetherAndKeepsTheirOrder(t *testing.T) {
 	}
 }
 
+func TestFan_LosesNoResultWhenManyEndTogether(t *testing.T) {
+	t.Parallel()
+	const n = 2*endingsBatch + 50
+	var waiting atomic.Int64
+	release := make(chan struct{})
+	f := setup(t, openStore(t), func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		if waiting.Add(1) == n {
+			close(release)
+		}
+		return until(release)(ctx, id, x)
+	}, func(c *Config, _ *Deps) { c.Limits.MaxParallel = n }).run()
+	f.add("each", eachOf(n, ""))
+	require.Equal(t, pathsInOrder(n), sharedOf(t, f.untilStatus(f.create("each"), storage.TaskCompleted))["out"])
+}
+
 // Whoever takes a fan over goes on with the very same runs.
 func TestFan_GoesOnWithAnotherSchedulerWhereTheFirstStopped(t *testing.T) {
 	t.Parallel()

@@ -212,7 +212,7 @@ func (d *drive) next(ctx context.Context) ([]input, error) {
 // are one step, and one commit.
 func (d *drive) endings(event engine.Event) ([]input, error) {
 	var inputs []input
-	for more := true; more && len(inputs) < endingsBatch; {
+	for {
 		if d.running[runOf(event)] != nil { // or else aborted while it handed over
 			in, err := d.finished(event)
 			if err != nil {
@@ -220,13 +220,15 @@ func (d *drive) endings(event engine.Event) ([]input, error) {
 			}
 			inputs = append(inputs, in)
 		}
+		if len(inputs) == endingsBatch {
+			return inputs, nil
+		}
 		select {
 		case event = <-d.ended:
 		default:
-			more = false
+			return inputs, nil
 		}
 	}
-	return inputs, nil
 }
 
 // runOf is the run that an event is the end of; "" when it is of none.
@@ -296,10 +298,12 @@ func (d *drive) fired() input {
 func RunSource(runID string) string { return "run:" + runID }
 
 // inbox reads the events from outside that are not applied.
-func (d *drive) inbox(ctx context.Context) ([]input, error) {
+func (d *drive) inbox(ctx context.Context) ([]input, error) { return d.inboxOf(ctx, inboxBatch) }
+
+func (d *drive) inboxOf(ctx context.Context, limit int) ([]input, error) {
 	var events []storage.TaskEvent
 	err := d.r.patiently(ctx, "load_inbox_failed", func() (err error) {
-		events, err = d.r.Store.LoadInbox(ctx, d.lease.TaskID, inboxBatch)
+		events, err = d.r.Store.LoadInbox(ctx, d.lease.TaskID, limit)
 		return err
 	})
 	if err != nil {

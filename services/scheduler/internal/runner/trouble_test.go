@@ -226,3 +226,24 @@ func TestLog_ReplaysToTheSameBytes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(task.State), string(text))
 }
+
+func TestEnd_ThatTwoSignalsWouldMakeIsMadeByTheFirst(t *testing.T) {
+	t.Parallel()
+	store := &meddling{Tasks: openStore(t)}
+	f := setup(t, store, echo)
+	f.add("wait", `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"go","post":{"output_key":"by"}}}}`)
+	f.run()
+	id := f.create("wait")
+	signal := func(source, value string) {
+		outcomes, err := store.AppendEvents(t.Context(), []storage.InboxEvent{{
+			TaskID: id, SourceID: source, Kind: storage.EventSignal, Data: json.RawMessage(`{"key":"go","value":` + value + `}`), At: storage.Now(),
+		}})
+		require.NoError(t, err)
+		require.NoError(t, outcomes[0].Err)
+	}
+	store.before = func() { signal("second", `2`) } // after the first one is read, before it ends the task
+	signal("first", `1`)
+	task := f.untilStatus(id, storage.TaskCompleted)
+	require.Equal(t, task.InboxSeq, task.InboxDone)
+	require.InDelta(t, 1, sharedOf(t, task)["by"], 0)
+}
