@@ -154,7 +154,6 @@ func TestPick_WaitsAMomentForAFirstWorker(t *testing.T) {
 		p.update([]registryapi.Worker{pushWorker("a", 0, 0)})
 		pick(t, p, Want{}).Done()
 		p.update(nil)
-		begun = time.Now()
 		got := make(chan *Taken, 1)
 		go func() {
 			taken, _ := p.Pick(context.Background(), Want{Service: "s"})
