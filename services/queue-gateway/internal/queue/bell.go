@@ -6,22 +6,24 @@ import "sync"
 //
 // A hint says that a service has ready jobs, not how many. Waking every poll
 // would have thousands claim for one job; waking one would serve a burst one
-// by one. So a hint wakes two, and a poll that got all it asked for wakes two
-// more: a burst is out after as many rounds as its count has doublings, and a
-// lone job costs one claim too many.
+// by one. So a hint wakes one poll. If that gets all it asked for, there may be
+// more, and it wakes one more; each after that wakes two. A burst is out after
+// about as many rounds as its count has doublings, and a lone job costs one
+// claim too many.
 type bell struct {
 	mu      sync.Mutex
 	waiting map[string]map[*waiter]struct{} // by service
 }
-
-// wakes is how many polls one ring wakes.
-const wakes = 2
 
 // waiter is a poll that waits. It is woken at most once: a woken waiter waits
 // for nothing until it enters again.
 type waiter struct {
 	services []string
 	woken    chan struct{} // closed
+
+	// Set before woken is closed.
+	sought []string // the services that it was woken for; nil while it waits
+	round  int      // how many wakes after the hint
 }
 
 func newBell() *bell { return &bell{waiting: map[string]map[*waiter]struct{}{}} }
@@ -41,11 +43,69 @@ func (b *bell) enter(services []string) *waiter {
 	return w
 }
 
-// leave ends the waiting.
+// leave ends a poll's waiting. A wake that it will not use is another's.
 func (b *bell) leave(w *waiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if w.sought == nil {
+		b.remove(w)
+		return
+	}
+	b.wakeEach(w.sought, 1, w.round)
+}
+
+// ring wakes a poll that waits for jobs of the service.
+func (b *bell) ring(service string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wakeEach([]string{service}, 1, 0)
+}
+
+// ringOn is for a woken poll that got all it asked for: there may be more.
+func (b *bell) ringOn(w *waiter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wakeEach(w.sought, min(w.round+1, 2), w.round+1)
+}
+
+// ringAll has somebody look for jobs of every service that is waited for, by
+// waking few: one poll looks for all its services.
+func (b *bell) ringAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	looked := map[string]bool{}
+	for service, waiting := range b.waiting {
+		if looked[service] {
+			continue
+		}
+		for w := range waiting {
+			for _, s := range w.services {
+				looked[s] = true
+			}
+			b.wake(w, w.services, 0)
+			break
+		}
+	}
+}
+
+// wakeEach wakes up to so many polls for each service.
+func (b *bell) wakeEach(services []string, most, round int) {
+	for _, service := range services {
+		left := most
+		for w := range b.waiting[service] {
+			if left == 0 {
+				break
+			}
+			left--
+			b.wake(w, []string{service}, round)
+		}
+	}
+}
+
+func (b *bell) wake(w *waiter, sought []string, round int) {
 	b.remove(w)
+	w.sought, w.round = sought, round
+	close(w.woken)
 }
 
 func (b *bell) remove(w *waiter) {
@@ -54,34 +114,5 @@ func (b *bell) remove(w *waiter) {
 		if len(b.waiting[service]) == 0 {
 			delete(b.waiting, service)
 		}
-	}
-}
-
-// ring wakes polls that wait for jobs of the services.
-func (b *bell) ring(services ...string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, service := range services {
-		b.wake(service, wakes)
-	}
-}
-
-// ringAll wakes one poll for each service that any waits for.
-func (b *bell) ringAll() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for service := range b.waiting {
-		b.wake(service, 1)
-	}
-}
-
-func (b *bell) wake(service string, most int) {
-	for w := range b.waiting[service] {
-		if most == 0 {
-			return
-		}
-		most--
-		close(w.woken)
-		b.remove(w)
 	}
 }

@@ -30,45 +30,38 @@ func (q *Queue) Poll(ctx context.Context, p PollParams) ([]storage.Job, error) {
 	}
 	timeout := time.NewTimer(p.Wait)
 	defer timeout.Stop()
+	var woken *waiter // as which this poll waited last
 	for {
-		jobs, woken, err := q.try(ctx, p)
+		w := q.bell.enter(p.Services)
+		jobs, err := q.claim(ctx, p)
 		if err != nil || len(jobs) > 0 {
+			q.bell.leave(w)
+			q.handOn(woken, p, jobs)
 			return jobs, err
 		}
 		select {
-		case <-woken.woken:
+		case <-w.woken:
+			woken = w
 			continue
 		case <-timeout.C:
 		case <-q.stopping:
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
-		q.quit(woken)
+		q.bell.leave(w)
 		return nil, err
 	}
 }
 
-// try claims once; without success it leaves the caller waiting.
-func (q *Queue) try(ctx context.Context, p PollParams) ([]storage.Job, *waiter, error) {
-	w := q.bell.enter(p.Services)
-	jobs, err := q.claim(ctx, p)
-	if err == nil && len(jobs) == 0 {
-		return nil, w, nil
-	}
-	q.quit(w)
-	if len(jobs) == p.Max {
-		q.bell.ring(p.Services...) // there may be more
-	}
-	return jobs, nil, err
-}
-
-// quit ends a poll's waiting. A wake that it will not use is another's.
-func (q *Queue) quit(w *waiter) {
-	q.bell.leave(w)
-	select {
-	case <-w.woken:
-		q.bell.ring(w.services...)
-	default:
+// handOn has others woken after a poll that was woken itself: because it could
+// not use that, or because it left jobs behind.
+func (q *Queue) handOn(woken *waiter, p PollParams, claimed []storage.Job) {
+	switch {
+	case woken == nil:
+	case len(claimed) == 0:
+		q.bell.leave(woken)
+	case len(claimed) == p.Max:
+		q.bell.ringOn(woken)
 	}
 }
 

@@ -99,47 +99,70 @@ func (b *bell) count(service string) int {
 	return len(b.waiting[service])
 }
 
-func TestBell_WakesTwoAndPassesOnWhatIsNotUsed(t *testing.T) {
-	t.Parallel()
-	q, _ := setup(t)
-	waiters := make([]*waiter, 5)
+// enterMany has polls wait.
+func (b *bell) enterMany(n int, services ...string) []*waiter {
+	waiters := make([]*waiter, n)
 	for i := range waiters {
-		waiters[i] = q.bell.enter([]string{"a", "b"})
+		waiters[i] = b.enter(services)
 	}
-	q.bell.ring("a")
-	require.Equal(t, 3, q.bell.count("a"))
-	require.Equal(t, 3, q.bell.count("b"), "a woken poll waits for nothing any more")
+	return waiters
+}
 
-	woken := func() (n int) {
-		for _, w := range waiters {
-			select {
-			case <-w.woken:
-				n++
-			default:
-			}
-		}
-		return n
-	}
-	require.Equal(t, 2, woken())
+// wokenOf are the woken ones.
+func wokenOf(waiters []*waiter) []*waiter {
+	var woken []*waiter
 	for _, w := range waiters {
 		select {
 		case <-w.woken:
-			q.quit(w) // its caller has gone
-			require.Greater(t, woken(), 2)
-			return
+			woken = append(woken, w)
 		default:
 		}
 	}
+	return woken
 }
 
-func TestBell_RingAllWakesOnePerService(t *testing.T) {
+func TestBell_HintWakesOneAndThoseThatFillUpWakeMore(t *testing.T) {
 	t.Parallel()
 	b := newBell()
-	b.enter([]string{"a"})
-	b.enter([]string{"a"})
-	b.enter([]string{"b"})
-	b.ringAll()
-	require.Equal(t, 1, b.count("a"))
-	require.Zero(t, b.count("b"))
+	waiters := b.enterMany(20, "a", "b")
+	b.ring("a")
+	woken := wokenOf(waiters)
+	require.Len(t, woken, 1)
+	require.Equal(t, 19, b.count("b"), "a woken poll waits for nothing any more")
+
+	b.ringOn(woken[0])
+	require.Len(t, wokenOf(waiters), 2)
+	for _, w := range wokenOf(waiters) {
+		if w.round == 1 {
+			b.ringOn(w)
+		}
+	}
+	require.Len(t, wokenOf(waiters), 4)
 	b.ring("none")
+}
+
+func TestBell_WakeThatIsNotUsedIsAnothers(t *testing.T) {
+	t.Parallel()
+	b := newBell()
+	waiters := b.enterMany(5, "a", "b")
+	b.ring("b")
+	first := wokenOf(waiters)[0]
+	b.leave(first) // its caller has gone
+	woken := wokenOf(waiters)
+	require.Len(t, woken, 2)
+	require.Equal(t, []string{"b"}, woken[0].sought)
+	require.Equal(t, []string{"b"}, woken[1].sought)
+}
+
+func TestBell_RingAllWakesAsFewAsLookForEverything(t *testing.T) {
+	t.Parallel()
+	b := newBell()
+	same := b.enterMany(500, "a", "b", "c")
+	b.ringAll()
+	require.Len(t, wokenOf(same), 1)
+
+	other := b.enterMany(1, "d")
+	b.ringAll()
+	require.Len(t, wokenOf(same), 2)
+	require.Len(t, wokenOf(other), 1)
 }
