@@ -52,8 +52,8 @@ const (
 // byReference are the flows that subflows name; "gone" is never found.
 var byReference = []string{"f0", "f1", "f2", "gone"}
 
-// The keys that signals come under. Nodes write the last two as well; of the
-// last one a place inside counts.
+// The keys that signals come under. Nodes write one of them as well, and of one
+// the places inside count.
 const (
 	keyPlain   = "w0"
 	keyOther   = "w1"
@@ -195,7 +195,7 @@ func (a *author) node() object {
 func (a *author) wait(node object, setting string) {
 	key := pick(a, setting, slices.Concat(signalKeys, []string{a.key, a.key, a.key})...)
 	if key == keyInside {
-		key = "$shared." + key + ".ok"
+		key = pick(a, "place", key, "$shared."+key+".ok", "$shared."+key+".n")
 	}
 	node[setting] = key
 	node.set("timeout_ms", pick[any](a, "patience", nil, nil, 2000, "$params.soon", "$params.word"))

@@ -244,7 +244,7 @@ func (w *world) holdReason() {
 		return
 	}
 	due, node := state.NextDue(), state.Innermost()
-	isDue := !due.IsZero() && !due.After(w.now)
+	isDue := !due.IsZero() && !due.After(state.Now.Time()) // by the task's own clock
 	underWay := len(resumed.Execute)+len(resumed.Resolve) > 0
 	queued := slices.ContainsFunc(w.executing(), func(id string) bool { return w.asked[id].Exec.Type == flow.ExecQueue })
 	waitsFor := w.program.WaitsFor(state)

@@ -321,7 +321,7 @@ func (w *world) finish() {
 			}
 			w.apply(Event{Kind: storage.EventTimerFired})
 		case node.Phase == PhaseWaiting && w.waitKey() != "":
-			w.send(&Signal{Key: w.waitKey(), Value: json.RawMessage(`{"ok":true}`)})
+			w.send(&Signal{Key: w.waitKey(), Value: json.RawMessage(`{"ok":true,"n":1}`)})
 		default:
 			require.False(w.t, w.state.NextDue().IsZero(), "nothing can move the task")
 		}

@@ -117,7 +117,7 @@ func (l *ledger) hold(w *world) {
 			require.False(w.t, lets(value), "nothing waits for a value that a node wrote")
 		}
 	}
-	for _, key := range signalKeys {
+	for _, key := range []string{keyPlain, keyOther, keyWritten} {
 		used := l.passed[key] + len(w.state.Kept[key])
 		require.LessOrEqual(w.t, used, l.came[key])
 		if w.program.Limits.MaxValue == testLimits.MaxValue {
