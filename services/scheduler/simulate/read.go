@@ -3,6 +3,7 @@ package simulate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
+	"github.com/pocketflowgo/pocketflow/shared/flow/yamljson"
 )
 
 // MaxScript bounds the text of a script, and the JSON that YAML becomes.
@@ -56,7 +58,10 @@ func (r *reader) source(src flow.Source) (json.RawMessage, bool) {
 	case !utf8.Valid(src.Text):
 		r.add("", flow.CodeMalformed, "the text is not UTF-8")
 	case src.Format == flow.FormatYAML:
-		text, err := yamlToJSON(src.Text)
+		text, err := yamljson.Convert(src.Text)
+		if errors.Is(err, yamljson.ErrEmpty) {
+			return json.RawMessage("{}"), true // nothing but comments: a script that answers nothing
+		}
 		if err != nil {
 			r.add("", flow.CodeMalformed, "%s", err)
 			return nil, false
