@@ -87,20 +87,27 @@ func (w *world) holdRuns(effects Effects) {
 	require.Equal(w.t, want, w.open, "exactly the runs of what is active are open")
 	require.Len(w.t, w.rows, w.state.Runs)
 
-	for _, f := range effects.Finished { // which began before
-		w.holdEnd(&w.rows[f.No-1])
-	}
 	for i := range effects.Started {
 		row := &w.rows[effects.Started[i].No-1]
 		require.Equal(w.t, effects.Started[i].ID, row.ID, "runs are numbered without a gap")
-		for _, name := range []string{row.ID, fmt.Sprintf("%s, visit %d, attempt %d", row.Path, row.Visit, row.Attempt)} {
+		for _, name := range []string{row.ID, place(row, row.Attempt)} {
 			require.Zero(w.t, w.named[name], "run %d is named like an earlier one: %s", row.No, name)
 			w.named[name] = row.No
 		}
 		w.holdPlace(row)
-		w.holdEnd(row)
+	}
+	for _, f := range effects.Finished { // which began before those that started
+		w.holdEnd(&w.rows[f.No-1])
+	}
+	for i := range effects.Started {
+		w.holdEnd(&w.rows[effects.Started[i].No-1])
 	}
 	w.holdWindow()
+}
+
+// place names an attempt of what the run is an attempt of.
+func place(row *storage.NodeRun, attempt int) string {
+	return fmt.Sprintf("%s, visit %d, attempt %d", row.Path, row.Visit, attempt)
 }
 
 // holdPlace holds a run to where it belongs.
@@ -179,7 +186,7 @@ func (w *world) holdRetry(row *storage.NodeRun) {
 		return
 	}
 	again := slices.ContainsFunc(w.active(), func(f frameAt) bool { return f.path == row.Path })
-	next := w.named[fmt.Sprintf("%s, visit %d, attempt %d", row.Path, row.Visit, row.Attempt+1)]
+	next := w.named[place(row, row.Attempt+1)]
 	require.True(w.t, again || next > 0, "run %d has %d tries left", row.No, 1+retry.Max-tries)
 }
 

@@ -209,7 +209,7 @@ func (w *world) good(id string) json.RawMessage {
 	body := object{"id": fmt.Sprintf("%s#%d", w.asked[id].Path, w.asked[id].RunNo), "go": w.oneOf("go", "x", "x", "y", "default", padding)}
 	if w.upTo(1, "has more") == 0 {
 		body["list"] = []string{"s0", "s1"}[:w.upTo(2, "list")]
-		body["flag"], body["pad"] = true, padding[:w.upTo(len(padding), "pad")]
+		body["flag"], body["pad"] = true, w.oneOf("pad", "", padding)
 	}
 	text, err := json.Marshal(body)
 	require.NoError(w.t, err)
