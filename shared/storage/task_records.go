@@ -178,7 +178,7 @@ type RunFinish struct {
 	ErrorCode  string
 	ErrorText  string
 	Action     string
-	WorkerID   string
+	WorkerID   string // "": the one on record stays, who may have been at it when its time was up
 	WorkerURL  string
 	LogPath    string
 	DecidedBy  string
@@ -190,7 +190,10 @@ type RunFinish struct {
 func (f RunFinish) Close(run *NodeRun) {
 	run.Status, run.SubStatus, run.Output = f.Status, f.SubStatus, f.Output
 	run.ErrorCode, run.ErrorText, run.Action = f.ErrorCode, f.ErrorText, f.Action
-	run.WorkerID, run.WorkerURL, run.LogPath = f.WorkerID, f.WorkerURL, f.LogPath
+	if f.WorkerID != "" {
+		run.WorkerID = f.WorkerID
+	}
+	run.WorkerURL, run.LogPath = f.WorkerURL, f.LogPath
 	run.DecidedBy, run.Comment = f.DecidedBy, f.Comment
 	run.FinishedAt = f.FinishedAt
 }

@@ -94,6 +94,25 @@ type Tasks interface {
 	// sender has seen the task: see InboxEvent.OnlyAt.
 	AppendEvents(ctx context.Context, events []InboxEvent) ([]AppendOutcome, error)
 
+	// MarkRunning records which worker carries out a run that was queued: its
+	// status becomes running and its worker the given one, which another mark
+	// may change. It touches nothing else, and a run that has ended not at all.
+	// Outcomes: nil, also when it is so already; ErrNotFound; ErrEnded.
+	MarkRunning(ctx context.Context, marks []RunningMark) (Outcomes, error)
+
+	// AppendRunLogs adds entries to the logs of their runs, ended ones too, in
+	// the order given. A log takes no more than most bytes, each entry counted
+	// with LogEntryCost: of the entry that would pass them what fits is kept,
+	// and LogFull; what comes after is dropped. Text for people, so cleaned. An
+	// empty text adds no entry, but makes the log known. Outcomes: nil, also
+	// for what was dropped and for a repeat; ErrNotFound: no such run;
+	// ErrInvalidText for the source id.
+	AppendRunLogs(ctx context.Context, entries []LogEntry, most int) (Outcomes, error)
+
+	// ReadRunLog returns the log of a run, "" when nothing was written, or
+	// ErrNotFound: see RunLogQuery.
+	ReadRunLog(ctx context.Context, query RunLogQuery) (RunLog, error)
+
 	// ClaimOutbox returns up to limit messages whose NextAt has come, earliest
 	// first, after moving their NextAt to until and counting the attempt. Two
 	// claimers never get one message before that.

@@ -30,6 +30,14 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 		"runs":          {listRunsSQL, "PRIMARY KEY (task_id=?)", []any{"t"}},
 		"ended runs":    {loadEndedRunsSQL, "PRIMARY KEY (task_id=? AND no>?)", []any{"t", 1}},
 		"settle":        {settleKeepSQL, "(id=?)", []any{"t", 1, "", "", "", "", 1, 1, 1, 1, "", "s"}},
+		"run to mark":   {runStatusSQL, "PRIMARY KEY (task_id=? AND no=?)", []any{"t", 1, "r"}},
+		"mark running":  {markRunningSQL, "PRIMARY KEY (task_id=? AND no=?)", []any{"t", 1, "r", "w"}},
+		"open log":      {openRunLogSQL, "PRIMARY KEY (task_id=? AND no=?)", []any{"t", 1, "r"}},
+		"known entry":   {knownLogEntrySQL, "run_log_sources (run_id=? AND source_id=?)", []any{"r", "s"}},
+		"log by run":    {runOfLogSQL, "l USING PRIMARY KEY (run_id=?)", []any{"r"}},
+		"run of log":    {runOfLogSQL, "r USING PRIMARY KEY (task_id=? AND no=?)", []any{"r"}},
+		"log by task":   {runOfTaskSQL, "PRIMARY KEY (task_id=?)", []any{"t", "r"}},
+		"log text":      {runLogTextSQL, "PRIMARY KEY (run_id=?)", []any{"r"}},
 		"due outbox":    {dueOutboxSQL, "outbox_next (next_at<?)", []any{1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,6 +45,7 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 			plan := strings.Join(explain(t, db, test.sql, test.args...), "\n")
 			require.Contains(t, plan, test.index)
 			require.NotContains(t, plan, "TEMP B-TREE")
+			require.NotContains(t, plan, "SCAN node_runs")
 		})
 	}
 }

@@ -59,7 +59,7 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 			return err
 		}
 		var rest Batch
-		for i := range steps {
+		for _, i := range order {
 			step := &steps[i]
 			switch {
 			case outcomes[i].Err == nil:
