@@ -61,16 +61,21 @@ func (w *world) at(path string) (node *flow.PlanNode, branch bool) {
 			return node, true
 		}
 		if node != nil {
-			plan = node.Subflow.Plan
-			if plan == nil {
-				bound, err := node.Subflow.Bind(w.program.Flows[versionOf(node.Subflow.Flow.Name)])
-				require.NoError(w.t, err)
-				plan = bound
-			}
+			plan = w.inside(node)
 		}
 		node = plan.Node(key)
 	}
 	return node, false
+}
+
+// inside is the flow of a subflow node.
+func (w *world) inside(node *flow.PlanNode) *flow.Plan {
+	if node.Subflow.Plan != nil {
+		return node.Subflow.Plan
+	}
+	plan, err := node.Subflow.Bind(w.program.Flows[versionOf(node.Subflow.Flow.Name)])
+	require.NoError(w.t, err)
+	return plan
 }
 
 // holdRuns holds the rows to what the state says, and those that the step
@@ -123,10 +128,16 @@ func (w *world) holdPlace(row *storage.NodeRun) {
 	case branch:
 		require.Equal(w.t, key, row.BranchID)
 		w.holdItem(node, row)
+		return
 	case around != "":
 		require.Equal(w.t, row.NodeKey, row.BranchID)
 	default:
 		require.Empty(w.t, row.BranchID)
+	}
+	if row.Attempt == 1 {
+		w.holdWay(node, row)
+	} else {
+		w.holdWait(node, row)
 	}
 }
 
@@ -161,6 +172,9 @@ func (w *world) holdEnd(row *storage.NodeRun) {
 		return
 	}
 	require.Equal(w.t, mark, row.SubStatus, "what ended well has ended")
+	if node.Timer != nil {
+		w.holdTime(node, row)
+	}
 	switch {
 	case branch, node.Kind == flow.KindExecutor:
 		require.NotNil(w.t, w.answers[row.ID], "run %d ended by its own result", row.No)
@@ -168,26 +182,6 @@ func (w *world) holdEnd(row *storage.NodeRun) {
 	case node.Parallel != nil, node.Foreach != nil:
 		w.holdResults(row)
 	}
-}
-
-// holdRetry holds that a failed execution is tried again while it may be, and
-// no longer.
-func (w *world) holdRetry(row *storage.NodeRun) {
-	node, branch := w.at(row.Path)
-	retry, before := node.Retry, 0
-	if branch {
-		retry = w.branchExec(row).Retry
-		before = w.attemptsBefore(row)
-	}
-	tries := row.Attempt - before
-	require.LessOrEqual(w.t, tries, 1+retry.Max)
-	answer := w.answers[row.ID]
-	if answer == nil || answer.Error == nil || answer.Error.Final || tries > retry.Max {
-		return
-	}
-	again := slices.ContainsFunc(w.active(), func(f frameAt) bool { return f.path == row.Path })
-	next := w.named[place(row, row.Attempt+1)]
-	require.True(w.t, again || next > 0, "run %d has %d tries left", row.No, 1+retry.Max-tries)
 }
 
 // cutLast splits a path into that of the node around and the last key.
