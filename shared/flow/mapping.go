@@ -27,10 +27,14 @@ func (p *PrepPlan) Empty() bool { return p.key.IsZero() && len(p.fields) == 0 }
 // Without any prep it is null.
 func (p *PrepPlan) Input(scope expr.Scope) json.RawMessage {
 	input := p.key.Resolve(scope)
-	for _, f := range p.fields {
-		input = rawjson.Set(input, f.name, f.value.Resolve(scope))
+	if len(p.fields) == 0 {
+		return input
 	}
-	return input
+	var fields rawjson.Builder
+	for _, f := range p.fields {
+		fields.Field(f.name, f.value.Resolve(scope))
+	}
+	return rawjson.Merge(input, fields.Object())
 }
 
 // PostPlan says what a result writes and which action it selects.
@@ -69,15 +73,21 @@ func (p *PostPlan) Keys() iter.Seq[string] {
 // result under output_key. References read the shared state as it was before.
 // Other keys keep their bytes and their order.
 func (p *PostPlan) Write(scope expr.Scope, result json.RawMessage) json.RawMessage {
-	shared := scope.Shared
+	var written rawjson.Builder
 	for _, o := range p.outputs {
+		if o.to == p.outputKey {
+			continue // the whole result is written over it
+		}
 		value, _ := o.from.Select(scope, result)
-		shared = rawjson.Set(shared, o.to, value)
+		if !scope.Budget.Spend(len(value)) {
+			value = json.RawMessage("null")
+		}
+		written.Field(o.to, value)
 	}
 	if p.outputKey != "" {
-		shared = rawjson.Set(shared, p.outputKey, result)
+		written.Field(p.outputKey, result)
 	}
-	return shared
+	return rawjson.Merge(scope.Shared, written.Object())
 }
 
 // Action is action_static, else the action that action_key finds in subject

@@ -132,10 +132,14 @@ func (p *Plan) await(what ...awaited) {
 	}
 }
 
-// WaitsFor reports whether a node of the flow, or of a subflow in it, waits for
-// the signal, or may do so: of a subflow by reference nothing is known before
-// it starts.
-func (p *Plan) WaitsFor(signal string) bool { return p.open || p.signals[signal] > 0 }
+// WaitsFor reports whether a node of the flow, or of a subflow embedded in it,
+// waits for the signal.
+func (p *Plan) WaitsFor(signal string) bool { return p.signals[signal] > 0 }
+
+// MayWaitFor reports whether a node of the flow, or of any subflow in it, may
+// wait for the signal: of a subflow by reference nothing is known before it
+// starts.
+func (p *Plan) MayWaitFor(signal string) bool { return p.open || p.WaitsFor(signal) }
 
 // WaitsElsewhere reports whether nodes wait, or may wait, for different places
 // in the signal's value: one that tells the first of them nothing may be meant

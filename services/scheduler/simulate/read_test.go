@@ -113,6 +113,7 @@ func TestReadScript_RefusesWhatIsNoDocument(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"a: [": "line 1", "a: 1\n---\nb: 2": "more than one document", "? [x]\n: 1": "a key must be a text",
+		"x: &x [*x]": "levels", "x: .inf": "has no JSON form", "x: !!binary aGk=": "has no JSON form",
 		"answers: {a: {}, a: {}}": "more than once", "\xff": "UTF-8", "- 1": "must be of type object",
 		"params: {a: {b: 1, b: 2}}": "more than once",
 	} {

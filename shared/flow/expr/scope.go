@@ -19,6 +19,7 @@ type Scope struct {
 	Params json.RawMessage
 	Shared json.RawMessage
 	Input  json.RawMessage
+	Budget *Budget // of the values that are resolved
 }
 
 // Root is the part of the scope where a reference starts.

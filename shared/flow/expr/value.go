@@ -148,7 +148,7 @@ func (p *part) resolve(scope *Scope) json.RawMessage {
 	if p.text != nil {
 		return p.text
 	}
-	if found, ok := p.ref.lookup(scope); ok {
+	if found, ok := p.ref.lookup(scope); ok && scope.Budget.Spend(len(found)) {
 		return found
 	}
 	return json.RawMessage(null)

@@ -74,7 +74,10 @@ type Base struct {
 
 // NewBase reads an object; what is none counts as {}.
 func NewBase(object json.RawMessage) Base {
-	b := Base{object: Merge(object)}
+	b := Base{object: json.RawMessage("{}")}
+	if TypeOf(object) == Object {
+		b.object = Trim(object)
+	}
 	b.index = make(map[string]int)
 	for f := range fields(b.object) {
 		if _, ok := b.index[string(unquote(f.key))]; !ok {
@@ -91,30 +94,65 @@ func (b *Base) Merge(layer json.RawMessage) json.RawMessage {
 		return Merge(layer)
 	}
 	replaced := make(map[int]json.RawMessage)
-	added := json.RawMessage("{}")
+	added := make(map[string]json.RawMessage)
+	var order []string // of what is added
 	for key, value := range Fields(layer) {
 		if i, ok := b.index[key]; ok {
 			replaced[i] = value
-		} else {
-			added = Set(added, key, value)
+			continue
 		}
+		if _, ok := added[key]; !ok {
+			order = append(order, key)
+		}
+		added[key] = value
 	}
-	out := make(json.RawMessage, 0, len(b.object)+len(layer))
+	out := Builder{out: make(json.RawMessage, 0, len(b.object)+len(layer))}
 	copied := 0
 	for i, f := range b.fields {
 		if value, ok := replaced[i]; ok {
-			out = append(out, b.object[copied:f.start]...)
-			out = append(out, value...)
+			out.out = append(out.out, b.object[copied:f.start]...)
+			out.out = append(out.out, value...)
 			copied = f.end
 		}
 	}
-	out = append(out, b.object[copied:]...)
-	if len(added) > len("{}") {
-		out = append(out[:len(out)-1], ',')
-		out = append(out, added[1:]...)
+	out.out = append(out.out, b.object[copied:len(b.object)-1]...)
+	for _, key := range order {
+		out.Field(key, added[key])
 	}
-	return out
+	return out.Object()
 }
+
+// Builder writes an object, one field after the other, whose keys differ. The
+// zero Builder is {}.
+type Builder struct {
+	out json.RawMessage // without the brace at the end
+}
+
+// Field adds a field; a nil value counts as null.
+func (b *Builder) Field(key string, value json.RawMessage) {
+	separator := byte(',')
+	if len(b.out) == 0 {
+		separator = '{'
+	}
+	b.out = append(b.out, separator)
+	b.out = append(appendQuoted(b.out, key), ':')
+	if value = Trim(value); len(value) == 0 {
+		value = json.RawMessage("null")
+	}
+	b.out = append(b.out, value...)
+}
+
+// Object is what has been written. The Builder is not used after it.
+func (b *Builder) Object() json.RawMessage {
+	if len(b.out) == 0 {
+		return json.RawMessage("{}")
+	}
+	return append(b.out, '}')
+}
+
+// largeMerge is the bytes from which on it pays to read a base once instead of
+// looking each key up.
+const largeMerge = 4 << 10
 
 // Merge lays objects over each other by their top-level keys, weakest first.
 // Layers that are not objects are passed over; the result always is one.
@@ -126,6 +164,11 @@ func Merge(layers ...json.RawMessage) json.RawMessage {
 		}
 		if len(merged) == len("{}") {
 			merged = Trim(layer)
+			continue
+		}
+		if len(merged)+len(layer) > largeMerge {
+			base := NewBase(merged)
+			merged = base.Merge(layer)
 			continue
 		}
 		for key, value := range Fields(layer) {

@@ -35,7 +35,7 @@ func (p *Program) Approval(state State) (Approval, bool) {
 		return Approval{}, false
 	}
 	reads := sc.reads(frame)
-	reads.Input = nil
+	reads.Input, reads.Budget = nil, s.budget()
 	return Approval{
 		RunNo: frame.Run, RunID: frame.RunID, NodeKey: frame.Key, Path: sc.pathOf(frame.Key),
 		Visit: frame.Visit, Attempt: frame.Attempt, Key: node.Wait.Signal,

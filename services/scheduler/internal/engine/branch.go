@@ -52,7 +52,7 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 		b.Own = rawjson.Set(nil, "index", strconv.AppendInt(nil, int64(b.Index), 10))
 	}
 	exec, ok := s.exec(b.Index)
-	reads := expr.Scope{Params: s.sc.params, Shared: *s.sc.shared, Input: b.Input}
+	reads := expr.Scope{Params: s.sc.params, Shared: *s.sc.shared, Input: b.Input, Budget: s.budget()}
 	b.Own = exec.OwnParams(reads, s.fan.base, b.Own)
 	reads.Params = s.fan.base.Merge(b.Own)
 	if !exec.Prep.Empty() {
@@ -61,10 +61,10 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 	if !ok {
 		return s.refuseBranch(&b, CodeBadSetting, "neither the node nor its foreach_execs say what to execute for this item")
 	}
-	if fault := s.tooLarge(b.Input, reads.Params); fault != "" {
+	if fault := s.tooLarge(reads.Budget, b.Input, reads.Params); fault != "" {
 		return s.refuseBranch(&b, CodeTooLarge, fault)
 	}
-	reads.Input = b.Input
+	reads.Input, reads.Budget = b.Input, nil
 	return s.attemptBranch(b, reads)
 }
 
@@ -164,8 +164,8 @@ func (s *fanStep) branchSucceeded(b Branch, result *RunResult) *outcome {
 	finish := storage.RunFinish{Status: storage.RunOK, SubStatus: s.endMark(), Output: output}
 	result.sign(&finish)
 	if exec, _ := s.exec(b.Index); !exec.Post.Empty() {
-		shared := exec.Post.Write(s.reads(&b), output)
-		if fault := s.sharedTooLarge(shared); fault != "" {
+		shared := s.written(&exec.Post, s.reads(&b), output)
+		if fault := s.sharedTooLarge(*s.sc.shared, shared); fault != "" {
 			finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, CodeTooLarge, fault
 			s.finishRun(b.Run, finish)
 			return s.branchFailed(&b, &RunError{Code: CodeTooLarge, Message: fault, Final: true})

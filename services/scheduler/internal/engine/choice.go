@@ -10,7 +10,7 @@ func (s *step) choose(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome
 	frame.Attempt = 1
 	s.startRun(sc, frame, storage.RunRunning)
 
-	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), node.Post.Write(sc.reads(frame), frame.Input))
+	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), s.written(&node.Post, sc.reads(frame), frame.Input))
 	if !done.tooLarge() && done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
 		// To end the flow here would hide that no case fitted.
 		done.failure = &Failure{

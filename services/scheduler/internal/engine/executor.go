@@ -94,7 +94,7 @@ func (s *step) runFinished(result *RunResult) {
 func (s *step) succeed(sc *scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
 	output := result.output()
 	reads := sc.reads(frame)
-	done := s.success(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
+	done := s.success(sc, node, frame, node.Post.Action(reads, output), s.written(&node.Post, reads, output))
 	finish := finishOf(done, output)
 	result.sign(&finish)
 	s.finishVisit(sc, frame, finish)

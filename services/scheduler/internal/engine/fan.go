@@ -258,7 +258,7 @@ func (s *fanStep) succeedFan(passed *Failure) *outcome {
 		subject = rawjson.Set(nil, "result", result)
 	}
 	reads := s.sc.reads(s.frame)
-	done := s.success(s.sc, s.node, s.frame, s.node.Post.Action(reads, subject), s.node.Post.Write(reads, result))
+	done := s.success(s.sc, s.node, s.frame, s.node.Post.Action(reads, subject), s.written(&s.node.Post, reads, result))
 	finish := finishOf(done, result)
 	if passed != nil && done.failure == nil {
 		finish.ErrorCode, finish.ErrorText = passed.Code, passed.Message

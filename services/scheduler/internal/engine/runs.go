@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -94,7 +95,7 @@ func (s *step) success(sc *scope, node *flow.PlanNode, frame *NodeFrame, action 
 	failure := func(code, format string, args ...any) {
 		done.failure = &Failure{Node: sc.pathOf(frame.Key), Code: code, Attempts: frame.Attempt, Message: fmt.Sprintf(format, args...)}
 	}
-	if fault := s.sharedTooLarge(shared); fault != "" {
+	if fault := s.sharedTooLarge(*sc.shared, shared); fault != "" {
 		failure(CodeTooLarge, "%s", fault)
 		return done
 	}
@@ -105,12 +106,25 @@ func (s *step) success(sc *scope, node *flow.PlanNode, frame *NodeFrame, action 
 	return done
 }
 
-// sharedTooLarge says what is wrong with a shared state that is over the limit.
-func (s *step) sharedTooLarge(shared []byte) string {
-	if limit := s.program.Limits.MaxValue; len(shared) > limit {
-		return fmt.Sprintf("the shared state would have %d bytes, the most is %d", len(shared), limit)
+// sharedTooLarge says what is wrong with a shared state that has grown over the
+// limit. One that is over it already, by the error of a node, still serves the
+// nodes that deal with that error.
+func (s *step) sharedTooLarge(before, shared []byte) string {
+	if limit := s.program.Limits.MaxValue; shared == nil || len(shared) > limit && len(shared) > len(before) {
+		return fmt.Sprintf("the shared state would have more than %d bytes", limit)
 	}
 	return ""
+}
+
+// written is the shared state with what post writes of a result; nil when that
+// is far more than fits.
+func (s *step) written(post *flow.PostPlan, reads expr.Scope, result []byte) []byte {
+	reads.Budget = expr.NewBudget(s.program.Limits.MaxValue)
+	shared := post.Write(reads, result)
+	if reads.Budget.Exceeded() {
+		return nil
+	}
+	return shared
 }
 
 // maxAction is the most bytes of an action that an edge can name.

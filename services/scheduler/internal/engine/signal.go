@@ -17,66 +17,39 @@ import (
 
 // keep puts a signal by for a wait that may come.
 func (s *State) keep(signal *Signal) {
-	s.Kept = maps.Clone(s.Kept)
-	if s.Kept == nil {
-		s.Kept = map[string][]Signal{}
-	}
-	kept := s.Kept[signal.Key]
-	s.Kept[signal.Key] = append(kept[:len(kept):len(kept)], *signal)
+	s.Kept = append(s.Kept, *signal)
+	s.KeptBytes += signal.size()
 }
 
 // take removes the oldest signal kept for the node's key that tells the node
 // something. Those before it that do not are kept only if they may tell another
 // node something.
-func (s *step) take(node *flow.PlanNode) (heard, bool) {
+func (s *step) take(node *flow.PlanNode) (found heard, ok bool) {
 	key := node.Wait.Signal
-	kept, elsewhere := s.state.Kept[key], s.program.Plan.WaitsElsewhere(key)
+	elsewhere := s.program.Plan.WaitsElsewhere(key)
 	var left []Signal
-	for i := range kept {
-		said, ok := told(node, &kept[i])
-		if ok {
-			s.state.keepOnly(key, append(left, kept[i+1:]...))
-			return heard{&kept[i], said}, true
+	for i := range s.state.Kept {
+		signal := &s.state.Kept[i]
+		if signal.Key == key && !ok {
+			var said json.RawMessage
+			if said, ok = told(node, signal); ok {
+				found = heard{signal, said}
+			}
+			if ok || !elsewhere {
+				s.state.KeptBytes -= signal.size()
+				continue
+			}
 		}
-		if elsewhere {
-			left = append(left, kept[i])
-		}
+		left = append(left, *signal)
 	}
-	if len(left) < len(kept) {
-		s.state.keepOnly(key, left)
-	}
-	return heard{}, false
-}
-
-// keepOnly leaves these signals of the key, and nothing where there are none, as
-// it is read back.
-func (s *State) keepOnly(key string, signals []Signal) {
-	s.Kept = maps.Clone(s.Kept)
-	if len(signals) > 0 {
-		s.Kept[key] = signals
-		return
-	}
-	delete(s.Kept, key)
-	if len(s.Kept) == 0 {
-		s.Kept = nil
-	}
-}
-
-// keptBytes is the size of what is kept.
-func (s *State) keptBytes() int {
-	n := 0
-	for _, kept := range s.Kept {
-		for i := range kept {
-			n += kept[i].size()
-		}
-	}
-	return n
+	s.state.Kept = left
+	return found, ok
 }
 
 func (s *Signal) size() int { return len(s.Key) + len(s.Value) + len(s.DecidedBy) + len(s.Comment) }
 
-// maxKept bounds the signals of one key that wait for their visit.
-const maxKept = 1000
+// maxKept bounds the signals that wait for their visit.
+const maxKept = 10_000
 
 // leave remembers that the value under the key is a signal's.
 func (f *FlowFrame) leave(key string, shared json.RawMessage) {
@@ -137,14 +110,14 @@ func (s *step) signal(signal *Signal) {
 			return
 		}
 	}
-	if !s.program.Plan.WaitsFor(signal.Key) {
-		return
-	}
-	if len(s.state.Kept[signal.Key]) >= maxKept || s.state.keptBytes()+signal.size() > s.program.Limits.MaxValue {
+	full := len(s.state.Kept) >= maxKept || s.state.KeptBytes+signal.size() > s.program.Limits.MaxValue
+	switch plan := s.program.Plan; {
+	case !full && plan.MayWaitFor(signal.Key):
+		s.state.keep(signal)
+	case full && plan.WaitsFor(signal.Key):
+		// Of what a subflow by reference may wait for, the first ones are kept.
 		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("too many signals came that no wait has taken, the last one %q", signal.Key)})
-		return
 	}
-	s.state.keep(signal)
 }
 
 // write gives a shared state with the signal in it: its value under its key. A
@@ -160,7 +133,7 @@ func (s *Signal) write(shared json.RawMessage, node *flow.PlanNode) json.RawMess
 
 // signalWritten is false when that has failed the task.
 func (s *step) signalWritten(key string, shared json.RawMessage) bool {
-	if fault := s.sharedTooLarge(shared); fault != "" {
+	if fault := s.sharedTooLarge(s.state.Shared, shared); fault != "" {
 		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("with the signal %q %s", key, fault)})
 		return false
 	}

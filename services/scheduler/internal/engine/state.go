@@ -33,9 +33,12 @@ type State struct {
 	// again goes on counting, so that no two runs have one address.
 	Visits map[string]int `json:"visits,omitempty"`
 
-	// Kept are the signals that no wait has taken yet, oldest first, by key.
-	// Only keys that the plan may wait for are kept.
-	Kept map[string][]Signal `json:"kept,omitempty"`
+	// Kept are the signals that no wait has taken yet, oldest first. Only keys
+	// that the plan may wait for are kept. States share the array behind it, as
+	// those of a fan share its ends: what a step that was not committed put
+	// there is overwritten by the one that is.
+	Kept      []Signal `json:"kept,omitempty"`
+	KeptBytes int      `json:"kept_bytes,omitempty"`
 }
 
 // FlowFrame is a flow being executed: the task's own, or a subflow.

@@ -81,11 +81,11 @@ func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
 	frame := &NodeFrame{Key: key, Visit: s.state.visit(sc.pathOf(key))}
 	sc.frame.Node = frame
 
-	reads := expr.Scope{Params: sc.params, Shared: *sc.shared}
+	reads := expr.Scope{Params: sc.params, Shared: *sc.shared, Budget: s.budget()}
 	frame.Params = node.EffectiveParams(reads)
 	reads.Params = frame.Params
 	frame.Input = node.Prep.Input(reads)
-	if fault := s.tooLarge(frame.Input, frame.Params); fault != "" {
+	if fault := s.tooLarge(reads.Budget, frame.Input, frame.Params); fault != "" {
 		frame.Attempt = 1
 		return sc, s.refuse(sc, node, frame, CodeTooLarge, fault)
 	}
@@ -111,13 +111,15 @@ func (s *step) begin(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome 
 	return s.attempt(sc, node, frame)
 }
 
+// budget is what the references of an input and params may bring in.
+func (s *step) budget() *expr.Budget { return expr.NewBudget(2 * s.program.Limits.MaxValue) }
+
 // tooLarge says what is wrong with an input and params that are over the limit.
-func (s *step) tooLarge(input, params []byte) string {
-	size, limit := max(len(input), len(params)), s.program.Limits.MaxValue
-	if size <= limit {
-		return ""
+func (s *step) tooLarge(budget *expr.Budget, input, params []byte) string {
+	if limit := s.program.Limits.MaxValue; budget.Exceeded() || max(len(input), len(params)) > limit {
+		return fmt.Sprintf("the input or the params have more than %d bytes", limit)
 	}
-	return fmt.Sprintf("the input or the params have %d bytes, the most is %d", size, limit)
+	return ""
 }
 
 func (s *step) maxSteps() int {
@@ -177,7 +179,7 @@ func (s *step) fail(f Failure) { s.end(storage.TaskFailed, storage.RunCanceled, 
 func (s *step) end(status storage.TaskStatus, open storage.RunStatus, failure *Failure) {
 	s.close(s.state.Flow.Node, open)
 	s.state.Flow.Node = nil
-	s.state.Kept = nil
+	s.state.Kept, s.state.KeptBytes = nil, 0
 	s.state.Status, s.state.Failure = status, failure
 	s.state.Deadline = 0
 }

@@ -111,7 +111,7 @@ func (s *step) subflowEnded(sc *scope, frame *NodeFrame, failure *Failure) (*sco
 		output = frame.Sub.Shared
 	}
 	reads := sc.reads(frame)
-	done := s.success(sc, node, frame, node.Post.Action(reads, output), node.Post.Write(reads, output))
+	done := s.success(sc, node, frame, node.Post.Action(reads, output), s.written(&node.Post, reads, output))
 	finish := finishOf(done, output)
 	if failure != nil && done.failure == nil {
 		finish.ErrorCode, finish.ErrorText = failure.Code, failure.Message // what was passed over

@@ -36,5 +36,5 @@ func (s *step) timerDue(sc *scope, node *flow.PlanNode, frame *NodeFrame) (time.
 // fire ends a timer's visit. Its result is null.
 func (s *step) fire(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
 	reads, null := sc.reads(frame), json.RawMessage("null")
-	return s.endWait(sc, node, frame, waitEnd{action: node.Post.Action(reads, null), shared: node.Post.Write(reads, null), output: null})
+	return s.endWait(sc, node, frame, waitEnd{action: node.Post.Action(reads, null), shared: s.written(&node.Post, reads, null), output: null})
 }

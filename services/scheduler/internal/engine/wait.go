@@ -81,7 +81,7 @@ func (s *step) pass(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) 
 	key := node.Wait.Signal
 	if sc.up != nil && key != "" {
 		shared := by.signal.write(*sc.shared, node)
-		if fault := s.sharedTooLarge(shared); fault != "" {
+		if fault := s.sharedTooLarge(*sc.shared, shared); fault != "" {
 			return s.failed(sc, node, frame, CodeTooLarge, fault)
 		}
 		*sc.shared = shared
@@ -94,7 +94,7 @@ func (s *step) pass(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) 
 // goWith ends the visit with the value that it waited for.
 func (s *step) goWith(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) *outcome {
 	reads := sc.reads(frame)
-	end := waitEnd{shared: node.Post.Write(reads, by.said), output: by.said, by: by.signal}
+	end := waitEnd{shared: s.written(&node.Post, reads, by.said), output: by.said, by: by.signal}
 	if node.Kind == flow.KindApproval {
 		end.action = decision(by.said)
 		picked, _ := node.Post.ActionKey.Select(reads, rawjson.Set(nil, "approval", by.said))
@@ -153,7 +153,7 @@ func (s *step) waitTimedOut(sc *scope, node *flow.PlanNode, frame *NodeFrame) *o
 		return s.startWait(sc, node, frame)
 	case goesOn || !caught && node.Post.ActionStatic != "":
 		reads, null := sc.reads(frame), json.RawMessage("null")
-		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: node.Post.Write(reads, null), output: null})
+		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: s.written(&node.Post, reads, null), output: null})
 	}
 	s.finishVisit(sc, frame, failure.finish())
 	return &outcome{node: node, failure: failure}
