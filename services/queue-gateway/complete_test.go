@@ -93,6 +93,85 @@ func TestComplete_WhatIsTakenReachesTheScheduler(t *testing.T) {
 	require.Len(t, result, len(text))
 }
 
+func TestComplete_BatchHasAnOutcomeForEach(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"), newJob("2", "upper"), newJob("3", "upper"))
+	one, two, three := f.claim(t, "upper"), f.claim(t, "upper"), f.claim(t, "upper")
+	require.NoError(t, f.WithdrawJobs(t.Context(), []string{"3"}))
+	result := json.RawMessage(`1`)
+	batch := queueapi.CompleteBatch{WorkerID: "w1", Completions: []queueapi.CompleteRequest{
+		{QueueID: one.ID, Token: one.Token, Result: result},
+		{QueueID: "none", Result: result},
+		{QueueID: two.ID, Token: "another", Result: result},
+		{QueueID: three.ID, Token: three.Token, Result: result},
+		{QueueID: one.ID, Token: one.Token, Result: json.RawMessage(` 1 `)},
+		{QueueID: two.ID, Token: two.Token, RunID: "run-1"},
+	}}
+	outcomes, err := f.CompleteAll(t.Context(), batch)
+	require.NoError(t, err)
+	require.Equal(t, []string{"1", "none", "2", "3", "1", "2"}, queueIDs(outcomes))
+	require.Equal(t, []errs.Code{"", errs.NotFound, errs.ClaimLost, errs.TaskEnded, "", errs.InvalidArgument}, codes(outcomes))
+	require.Equal(t, "1", outcomes[0].OK)
+	require.Equal(t, "run-1", f.scheduler.next(t).RunID)
+
+	// The worker's id serves where there is no token.
+	outcomes, err = f.CompleteAll(t.Context(), queueapi.CompleteBatch{
+		WorkerID: "w2", Completions: []queueapi.CompleteRequest{{QueueID: two.ID}, {QueueID: two.ID, WorkerID: "w1"}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []errs.Code{errs.ClaimLost, ""}, codes(outcomes))
+	require.Equal(t, "run-2", f.scheduler.next(t).RunID)
+}
+
+func TestComplete_BatchIsHeldToItsForm(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	status, body := f.post(t, "/queue/complete", `{"completions":[]}`)
+	require.Equal(t, http.StatusOK, status)
+	require.JSONEq(t, `{"results":[]}`, body)
+	status, body = f.post(t, "/api/queue/complete", `{"queue_id":"1","Completions":[{"queue_id":"1"},{"result":1}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, `"path":"queue_id"`)
+	require.Contains(t, body, `"path":"completions[1].queue_id"`)
+	status, body = f.post(t, "/queue/heartbeat", `{"claims":[{"token":"t"}],"visibility_ms":5}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, `"path":"claims[0].queue_id"`)
+	require.Contains(t, body, `"path":"visibility_ms"`)
+	status, body = f.post(t, "/queue/heartbeat", `{"claims":[`+strings.Repeat(`{"queue_id":"1"},`, queueapi.MaxBatch)+`{"queue_id":"1"}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, "at most 1000")
+}
+
+func TestHeartbeat_BatchTellsWhatIsNotWantedAnyMore(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"), newJob("2", "upper"))
+	one, two := f.claim(t, "upper"), f.claim(t, "upper")
+	require.NoError(t, f.WithdrawJobs(t.Context(), []string{"2"}))
+	outcomes, err := f.HeartbeatAll(t.Context(), queueapi.HeartbeatBatch{WorkerID: "w1", Claims: []queueapi.Claim{
+		{QueueID: one.ID, Token: one.Token}, {QueueID: two.ID, Token: two.Token}, {QueueID: one.ID, Token: "another"}, {QueueID: "none"}, {QueueID: one.ID},
+	}})
+	require.NoError(t, err)
+	require.Equal(t, []errs.Code{"", errs.TaskEnded, errs.ClaimLost, errs.NotFound, ""}, codes(outcomes))
+}
+
+func queueIDs(outcomes []queueapi.Outcome) []string {
+	ids := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		ids[i] = o.QueueID
+	}
+	return ids
+}
+
+func codes(outcomes []queueapi.Outcome) []errs.Code {
+	all := make([]errs.Code, len(outcomes))
+	for i, o := range outcomes {
+		all[i] = o.Code
+	}
+	return all
+}
+
 func TestWithdraw_CountsBeforeItsJobAsWell(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -112,10 +112,9 @@ func TestWorker_KeepsItsClaimOnASlowJob(t *testing.T) {
 	})
 	f.put(t, newJob("1", "slow"))
 	first := <-started
-	require.Equal(t, worker.Job{
-		RunID: "run-1", TaskID: "task-1", Node: "B", Service: "slow", Attempt: 1,
-		Input: json.RawMessage("1.50"), Params: json.RawMessage("{}"),
-	}, first)
+	told, err := json.Marshal(first)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"RunID":"run-1","TaskID":"task-1","Node":"B","Service":"slow","Attempt":1,"Input":1.50,"Params":{}}`, string(told))
 
 	// Another worker asks for as long as two and a half claims would last.
 	jobs, err := f.Poll(t.Context(), queueapi.PollParams{WorkerID: "other", Services: []string{"slow"}, Wait: 2500 * time.Millisecond})

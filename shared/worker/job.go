@@ -25,6 +25,19 @@ type Job struct {
 	Attempt int             // from 1: the node's attempt (push), the job's delivery (pull); 0 when not told
 	Input   json.RawMessage // never nil; null when the node has no input
 	Params  json.RawMessage // never nil; {} when the node has no params
+
+	log func(line string)
+}
+
+// Log writes a line about the execution. A pull worker's lines go to the run's
+// log (GET /tasks/logs), within a second or with the answer; lines that cannot
+// be delivered are lost, and never fail the job or hold it up. The wire of
+// pushed work carries no lines: a push worker's go to its own log, with the run's
+// id. It is safe for concurrent use.
+func (j Job) Log(line string) {
+	if j.log != nil {
+		j.log(line)
+	}
 }
 
 // DecodeInput reads the input into dst. Its error is permanent: the same input

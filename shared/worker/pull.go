@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
-	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 )
@@ -24,21 +23,41 @@ const (
 
 // puller fetches jobs and answers them.
 type puller struct {
-	worker   *Worker
-	client   *queueapi.Client
-	services []string
-	stopped  chan struct{}  // closed when fetch has returned
-	jobs     sync.WaitGroup // under way; grows only in fetch
+	worker    *Worker
+	client    *queueapi.Client
+	claims    *claims
+	completer *completer
+	services  []string
+	stopped   chan struct{}  // closed when fetch has returned
+	jobs      sync.WaitGroup // under way; grows only in fetch
+}
+
+func newPuller(w *Worker) *puller {
+	return &puller{
+		worker: w, client: w.queue, services: w.services(), stopped: make(chan struct{}),
+		claims: newClaims(w.queue, w.cfg, w.log), completer: newCompleter(w.queue, w.cfg),
+	}
+}
+
+// attend keeps claims and sends answers until working ends.
+func (p *puller) attend(working context.Context) {
+	var loops sync.WaitGroup
+	loops.Go(func() { p.claims.keep(working) })
+	for range senders {
+		loops.Go(func() { p.completer.run(working) })
+	}
+	loops.Wait()
 }
 
 // fetch takes jobs until ctx ends. Jobs are executed under working, which
 // outlives ctx by the drain time. It polls only while a slot is free, so a
-// claim never waits for a slot, and only while the registry knows the worker:
-// a worker that is cut off lets others have the work.
+// claim never waits for a slot, and only while the registry knows the worker
+// and the claims that it has can be kept: a worker that is cut off lets others
+// have the work.
 func (p *puller) fetch(ctx, working context.Context) {
 	defer close(p.stopped)
 	retry := pause.Backoff{First: firstRetry, Most: mostWait}
-	for p.worker.presence.awaitOnline(ctx) {
+	for p.worker.presence.awaitOnline(ctx) && p.claims.awaitKept(ctx) {
 		slots := p.takeSlots(ctx)
 		if slots == 0 {
 			return
@@ -99,17 +118,23 @@ func (p *puller) poll(ctx context.Context, slots int) ([]queueapi.Job, error) {
 // accepted.
 func (p *puller) work(ctx context.Context, claimed queueapi.Job) {
 	log := p.worker.log.With(zap.String("job_id", claimed.ID), zap.String("task_id", claimed.TaskID))
-	ctx, lost := context.WithCancelCause(ctx)
-	var beats sync.WaitGroup
-	beats.Go(func() { p.keepClaim(ctx, claimed, lost) })
-	defer beats.Wait()
-	defer lost(nil)
+	ctx, lose := context.WithCancelCause(ctx)
+	defer lose(nil)
+	held := p.claims.hold(claimed, lose)
+	defer p.claims.release(held)
 
-	a, err := p.execute(ctx, claimed)
+	report := &reporter{client: p.client, job: claimed, journal: newJournal(), lose: lose, log: log}
+	executed := make(chan struct{})
+	var reports sync.WaitGroup
+	reports.Go(func() { report.run(ctx, executed) })
+	a, err := p.execute(ctx, claimed, report.journal)
+	close(executed)
+	reports.Wait()
 	if ctx.Err() != nil {
 		log.Info("job_given_up", zap.NamedError("cause", context.Cause(ctx)))
 		return
 	}
+	report.finish(ctx)
 	if err != nil {
 		a = failure(err)
 	}
@@ -118,45 +143,18 @@ func (p *puller) work(ctx context.Context, claimed queueapi.Job) {
 	}
 }
 
-func (p *puller) execute(ctx context.Context, claimed queueapi.Job) (answer, error) {
+func (p *puller) execute(ctx context.Context, claimed queueapi.Job, journal *journal) (answer, error) {
 	var in payload
 	if err := json.Unmarshal([]byte(claimed.InputJSON), &in); err != nil {
 		return answer{}, Permanent(fmt.Errorf("input_json: %w", err))
 	}
 	job := Job{
 		RunID: claimed.RunID, TaskID: claimed.TaskID, Node: claimed.NodeKey, Service: claimed.Service, Attempt: claimed.Attempt,
+		log: journal.add,
 	}.with(in)
 	return p.worker.deliveries.do(ctx, job.RunID, func(ctx context.Context) (answer, error) {
 		return p.worker.invoke(ctx, job), nil
 	})
-}
-
-// keepClaim extends the claim at a third of its time, which leaves room for
-// two failures, until ctx ends. It ends the job by lost when the claim is
-// gone.
-func (p *puller) keepClaim(ctx context.Context, claimed queueapi.Job, lost context.CancelCauseFunc) {
-	visibility := p.worker.cfg.Visibility
-	for pause.For(ctx, visibility/3) {
-		call, cancel := context.WithTimeout(ctx, min(queueCall, visibility/3))
-		err := p.client.Heartbeat(call, queueapi.HeartbeatRequest{
-			QueueID: claimed.ID, WorkerID: claimed.WorkerID, Token: claimed.Token, VisibilityMS: int(visibility.Milliseconds()),
-		})
-		cancel()
-		if claimGone(err) {
-			lost(fmt.Errorf("keep claim: %w", err))
-			return
-		}
-	}
-}
-
-// claimGone tells that a job is no longer this worker's affair.
-func claimGone(err error) bool {
-	switch errs.CodeOf(err) {
-	case errs.ClaimLost, errs.TaskEnded, errs.NotFound:
-		return true
-	default:
-		return false
-	}
 }
 
 // answer completes the job, and tries again until the queue-gateway has said
@@ -164,7 +162,10 @@ func claimGone(err error) bool {
 func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) error {
 	retry := pause.Backoff{First: firstRetry, Most: mostWait}
 	for {
-		err := p.complete(ctx, claimed, a)
+		err := p.completer.complete(ctx, queueapi.CompleteRequest{
+			QueueID: claimed.ID, Result: a.Result, Error: a.Error, RunID: claimed.RunID,
+			WorkerID: claimed.WorkerID, Token: claimed.Token, Retryable: a.Retryable,
+		})
 		switch {
 		case err == nil:
 			return nil
@@ -179,15 +180,6 @@ func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) err
 			return fmt.Errorf("complete: %w (last try: %w)", context.Cause(ctx), err)
 		}
 	}
-}
-
-func (p *puller) complete(ctx context.Context, claimed queueapi.Job, a answer) error {
-	ctx, cancel := context.WithTimeout(ctx, queueCall)
-	defer cancel()
-	return p.client.Complete(ctx, queueapi.CompleteRequest{
-		QueueID: claimed.ID, Result: a.Result, Error: a.Error, RunID: claimed.RunID,
-		WorkerID: claimed.WorkerID, Token: claimed.Token, Retryable: a.Retryable,
-	})
 }
 
 // drain waits for the jobs under way.

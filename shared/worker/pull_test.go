@@ -3,11 +3,9 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,69 +13,8 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
-	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/worker"
 )
-
-// fakeQueue hands out the jobs put into it, to the first that asks, and keeps
-// the answers. What the real one does is tested beside it, with this SDK.
-type fakeQueue struct {
-	url     string
-	jobs    chan queueapi.Job
-	polled  chan queueapi.PollRequest
-	answers chan queueapi.CompleteRequest // the accepted ones
-
-	mu     sync.Mutex
-	refuse func(queueapi.CompleteRequest) error
-}
-
-func newQueue(t *testing.T) *fakeQueue {
-	t.Helper()
-	f := &fakeQueue{
-		jobs: make(chan queueapi.Job, 16), polled: make(chan queueapi.PollRequest, 1024),
-		answers: make(chan queueapi.CompleteRequest, 16),
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /queue/poll", f.poll)
-	mux.HandleFunc("POST /queue/complete", f.complete)
-	mux.HandleFunc("POST /queue/heartbeat", func(w http.ResponseWriter, _ *http.Request) {
-		_ = httpx.WriteJSON(w, http.StatusOK, queueapi.OK{OK: "1"})
-	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	f.url = server.URL
-	return f
-}
-
-func (f *fakeQueue) poll(w http.ResponseWriter, r *http.Request) {
-	var req queueapi.PollRequest
-	_ = json.NewDecoder(r.Body).Decode(&req)
-	_, _ = io.Copy(io.Discard, r.Body) // a server sees a hang-up only once it has read the body
-	f.polled <- req
-	select {
-	case job := <-f.jobs:
-		_ = httpx.WriteJSON(w, http.StatusOK, queueapi.Jobs{Jobs: []queueapi.Job{job}})
-	case <-time.After(time.Duration(req.WaitMS) * time.Millisecond):
-		w.WriteHeader(http.StatusNoContent)
-	case <-r.Context().Done():
-	}
-}
-
-func (f *fakeQueue) complete(w http.ResponseWriter, r *http.Request) {
-	var req queueapi.CompleteRequest
-	_ = json.NewDecoder(r.Body).Decode(&req)
-	f.mu.Lock()
-	refuse := f.refuse
-	f.mu.Unlock()
-	if refuse != nil {
-		if err := refuse(req); err != nil {
-			httpx.WriteProblem(w, r, err)
-			return
-		}
-	}
-	f.answers <- req
-	_ = httpx.WriteJSON(w, http.StatusOK, queueapi.OK{OK: "1"})
-}
 
 func pullConfig(registry *fakeRegistry, queue *fakeQueue) worker.Config {
 	return worker.Config{
@@ -195,4 +132,141 @@ func TestPull_TakesNoWorkWhileTheRegistryIsAway(t *testing.T) {
 	})
 	registry.with(func(f *fakeRegistry) { f.away = false })
 	<-queue.polled
+}
+
+// beat waits for a heartbeat of so many claims.
+func (f *fakeQueue) beat(t *testing.T, claims int) queueapi.HeartbeatBatch {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		select {
+		case beat := <-f.beats:
+			if len(beat.Claims) == claims {
+				return beat
+			}
+		case <-deadline:
+			require.FailNow(t, "no heartbeat", "of %d claims", claims)
+		}
+	}
+}
+
+func TestPull_KeepsAllClaimsByOneHeartbeat(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	g := newGate()
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": g.handle}))
+	for _, id := range []string{"1", "2", "3"} {
+		queue.jobs <- queued(id, `{}`)
+	}
+	beat := queue.beat(t, 3)
+	require.Equal(t, "w1", beat.WorkerID)
+	require.Equal(t, 60_000, beat.VisibilityMS)
+	require.ElementsMatch(t, []queueapi.Claim{{QueueID: "1", Token: "token-1"}, {QueueID: "2", Token: "token-2"}, {QueueID: "3", Token: "token-3"}}, beat.Claims)
+	close(g.open)
+	for range 3 {
+		<-queue.answers
+	}
+}
+
+func TestPull_EndsWorkThatIsNotWantedAnyMore(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	g := newGate()
+	ended := make(chan string, 2)
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(ctx context.Context, job worker.Job) (any, error) {
+		result, err := g.handle(ctx, job)
+		if err != nil {
+			ended <- job.RunID
+		}
+		return result, err
+	}}))
+	queue.with(func(f *fakeQueue) { f.gone["1"] = errs.TaskEnded })
+	queue.jobs <- queued("1", `{}`)
+	queue.jobs <- queued("2", `{}`)
+	require.Equal(t, "run-1", <-ended)
+	queue.beat(t, 1)
+	close(g.open)
+	require.Equal(t, "2", (<-queue.answers).QueueID)
+	require.Empty(t, queue.answers)
+}
+
+func TestPull_TakesNoMoreWhileItsClaimsCannotBeKept(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	g := newGate()
+	queue.with(func(f *fakeQueue) { f.deaf = errs.New(errs.Unavailable, "away") })
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": g.handle}))
+	queue.jobs <- queued("1", `{}`)
+	<-g.started
+	quiet := 0 // heartbeats in a row without a poll; the first may miss the poll that was under way
+	for quiet <= 5 {
+		queue.beat(t, 1)
+		quiet++
+		for len(queue.polled) > 0 {
+			<-queue.polled
+			quiet = 0
+		}
+	}
+	queue.with(func(f *fakeQueue) { f.deaf = nil })
+	<-queue.polled
+
+	queue.with(func(f *fakeQueue) { f.deaf = errs.New(errs.Unavailable, "away") })
+	close(g.open)
+	require.Equal(t, "1", (<-queue.answers).QueueID)
+	<-queue.polled
+	<-queue.polled // with nothing to keep there is nothing to fail
+}
+
+func TestPull_MarksTheRunAndSendsItsLog(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	g := newGate()
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(ctx context.Context, job worker.Job) (any, error) {
+		job.Log("begun")
+		defer job.Log("done\n")
+		return g.handle(ctx, job)
+	}}))
+	queue.jobs <- queued("1", `{}`)
+	require.Equal(t, queueapi.UpdateRunRequest{
+		RunID: "run-1", Status: "running", Log: "begun\n", QueueID: "1", WorkerID: "w1", Token: "token-1",
+	}, <-queue.marks)
+	close(g.open)
+	require.Equal(t, queueapi.LogsRequest{RunID: "run-1", QueueID: "1", Text: "done\n", WorkerID: "w1", Token: "token-1"}, <-queue.logs)
+	require.Equal(t, "1", (<-queue.answers).QueueID)
+	require.Empty(t, queue.marks)
+}
+
+func TestPull_LinesThatAreLostFailNothing(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	for _, err := range []error{errs.New(errs.Unavailable, "away"), errs.New(errs.NotFound, "no such route")} {
+		queue.with(func(f *fakeQueue) { f.noReport = err })
+		w := run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(_ context.Context, job worker.Job) (any, error) {
+			job.Log(strings.Repeat("x", 40<<10))
+			return "fine", nil
+		}}))
+		queue.jobs <- queued("1", `{}`)
+		require.JSONEq(t, `"fine"`, string((<-queue.answers).Result))
+		w.stop()
+		require.NoError(t, <-w.ended)
+	}
+}
+
+func TestPull_ReportThatIsTooLateEndsTheWork(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	queue.with(func(f *fakeQueue) { f.noReport = errs.New(errs.TaskEnded, "the task was canceled") })
+	ended := make(chan struct{})
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(ctx context.Context, _ worker.Job) (any, error) {
+		<-ctx.Done()
+		close(ended)
+		return nil, ctx.Err()
+	}}))
+	queue.jobs <- queued("1", `{}`)
+	<-ended
+}
+
+func TestJob_LogOfAJobMadeByHandGoesNowhere(t *testing.T) {
+	t.Parallel()
+	worker.Job{}.Log("nothing happens")
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"go.uber.org/zap"
+
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
@@ -70,6 +72,9 @@ func (w *Worker) exec(rw http.ResponseWriter, r *http.Request) (answer, error) {
 		Service: service,
 		Attempt: attempt,
 	}.with(p)
+	job.log = func(line string) {
+		w.log.Info("job_log", zap.String("run_id", job.RunID), zap.String("line", line))
+	}
 
 	return w.deliveries.do(r.Context(), job.RunID, func(ctx context.Context) (answer, error) {
 		select {

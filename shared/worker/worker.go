@@ -122,9 +122,13 @@ func (w *Worker) Run(ctx context.Context) error {
 		})
 	}
 	if w.cfg.Mode == Pull {
-		p := &puller{worker: w, client: w.queue, services: w.services(), stopped: make(chan struct{})}
+		p := newPuller(w)
 		group.Go(func() error {
 			p.fetch(running, working)
+			return nil
+		})
+		group.Go(func() error {
+			p.attend(working)
 			return nil
 		})
 		drains = append(drains, p.drain)

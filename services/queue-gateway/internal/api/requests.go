@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -58,20 +59,67 @@ func pollParams(body queueapi.PollRequest) (queue.PollParams, error) {
 	}, c.Err()
 }
 
-func answerOf(body queueapi.CompleteRequest) (queue.Answer, error) {
+// batchOf tells whether a request is a batch, and holds it to its size. It is
+// one as soon as it has the batch's member, even an empty one.
+func batchOf[T any](c *checker, member string, items []T, queueID string) bool {
+	if items == nil {
+		c.required("queue_id", queueID)
+		return false
+	}
+	if queueID != "" {
+		c.Add("queue_id", "does not go with %s", member)
+	}
+	if len(items) > queueapi.MaxBatch {
+		c.Add(member, "must be at most %d", queueapi.MaxBatch)
+	}
+	return true
+}
+
+// completeBody is the single form and the batch.
+type completeBody struct {
+	queueapi.CompleteRequest
+	Completions []queueapi.CompleteRequest `json:"completions"`
+}
+
+// answers are what a request answers; form tells how to answer it.
+func (body completeBody) answers() (answers []queue.Answer, form form, err error) {
 	var c checker
-	c.required("queue_id", body.QueueID)
+	if !batchOf(&c, "completions", body.Completions, body.QueueID) {
+		return []queue.Answer{answerOf(body.CompleteRequest)}, single, c.Err()
+	}
+	for i, one := range body.Completions {
+		c.required(fmt.Sprintf("completions[%d].queue_id", i), one.QueueID)
+		one.WorkerID = cmp.Or(one.WorkerID, body.WorkerID)
+		answers = append(answers, answerOf(one))
+	}
+	return answers, batch, c.Err()
+}
+
+func answerOf(body queueapi.CompleteRequest) queue.Answer {
 	return queue.Answer{
 		Claim: storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, RunID: body.RunID,
 		Result: body.Result, Error: body.Error, Retryable: body.Retryable, LogPath: body.LogPath,
-	}, c.Err()
+	}
 }
 
-func extension(body queueapi.HeartbeatRequest) (storage.ClaimRef, time.Duration, error) {
+// heartbeatBody is the single form and the batch.
+type heartbeatBody struct {
+	queueapi.HeartbeatRequest
+	Claims []queueapi.Claim `json:"claims"`
+}
+
+// extension is what a request extends, and for how long.
+func (body heartbeatBody) extension() (claims []storage.ClaimRef, visibility time.Duration, form form, err error) {
 	var c checker
-	c.required("queue_id", body.QueueID)
-	visibility := c.visibility(body.VisibilityMS)
-	return storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, visibility, c.Err()
+	visibility = c.visibility(body.VisibilityMS)
+	if !batchOf(&c, "claims", body.Claims, body.QueueID) {
+		return []storage.ClaimRef{{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}}, visibility, single, c.Err()
+	}
+	for i, one := range body.Claims {
+		c.required(fmt.Sprintf("claims[%d].queue_id", i), one.QueueID)
+		claims = append(claims, storage.ClaimRef{JobID: one.QueueID, WorkerID: body.WorkerID, Token: one.Token})
+	}
+	return claims, visibility, batch, c.Err()
 }
 
 func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {

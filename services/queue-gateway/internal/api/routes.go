@@ -63,33 +63,35 @@ func (h handlers) poll(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h handlers) complete(w http.ResponseWriter, r *http.Request) error {
-	var body queueapi.CompleteRequest
+	var body completeBody
 	if err := httpx.Decode(r, &body); err != nil {
 		return err
 	}
-	answer, err := answerOf(body)
+	answers, form, err := body.answers()
 	if err != nil {
 		return err
 	}
-	if err := h.queue.Complete(r.Context(), answer); err != nil {
-		return problem(err, body.QueueID)
+	outcomes, err := h.queue.Complete(r.Context(), answers)
+	if err != nil {
+		return problem(err, "")
 	}
-	return httpx.WriteJSON(w, http.StatusOK, done)
+	return writeOutcomes(w, form, outcomes, func(i int) string { return answers[i].Claim.JobID })
 }
 
 func (h handlers) heartbeat(w http.ResponseWriter, r *http.Request) error {
-	var body queueapi.HeartbeatRequest
+	var body heartbeatBody
 	if err := httpx.Decode(r, &body); err != nil {
 		return err
 	}
-	claim, visibility, err := extension(body)
+	claims, visibility, form, err := body.extension()
 	if err != nil {
 		return err
 	}
-	if err := h.queue.Extend(r.Context(), claim, visibility); err != nil {
-		return problem(err, body.QueueID)
+	outcomes, err := h.queue.Extend(r.Context(), claims, visibility)
+	if err != nil {
+		return problem(err, "")
 	}
-	return httpx.WriteJSON(w, http.StatusOK, done)
+	return writeOutcomes(w, form, outcomes, func(i int) string { return claims[i].JobID })
 }
 
 func (h handlers) stats(w http.ResponseWriter, r *http.Request) error {

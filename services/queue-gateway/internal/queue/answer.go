@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -28,36 +31,74 @@ type Answer struct {
 	LogPath   string
 }
 
-// Complete accepts an answer. storage.ErrNotFound, ErrClaimLost and ErrEnded
-// tell why it has no effect; the same answer again is accepted again, without
-// a second effect.
-func (q *Queue) Complete(ctx context.Context, a Answer) error {
-	job, err := q.store.GetJob(ctx, a.Claim.JobID)
-	if err != nil {
-		return err
+// readAtOnce is how many jobs of a batch are read at the same time.
+const readAtOnce = 8
+
+// Complete accepts answers, with an outcome for each: nil, or
+// storage.ErrNotFound, ErrClaimLost or ErrEnded, which tell why the answer has
+// no effect; the same answer again is accepted again, without a second effect.
+// Nil means that the result is durable, and so is its message to the scheduler.
+func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(answers))
+	jobs := make([]storage.Job, len(answers))
+	reads, reading := errgroup.WithContext(ctx)
+	reads.SetLimit(readAtOnce)
+	for i, a := range answers {
+		reads.Go(func() error {
+			var err error
+			jobs[i], err = q.store.GetJob(reading, a.Claim.JobID)
+			if errors.Is(err, storage.ErrNotFound) {
+				outcomes[i], err = err, nil
+			}
+			return err
+		})
 	}
-	if a.RunID != "" && a.RunID != job.RunID {
-		var faults errs.Faults
-		faults.Add("run_id", "is not the run of job %s", job.ID)
-		return faults.Err()
+	if err := reads.Wait(); err != nil {
+		return nil, err
 	}
+
 	now := storage.Now()
-	payload, err := resultMessage(job, a, now)
-	if err != nil {
-		return err
+	var completions []storage.JobCompletion
+	var asked []int // the answer that each completion is of
+	for i, a := range answers {
+		if outcomes[i] == nil {
+			outcomes[i] = sameRun(jobs[i], a.RunID)
+		}
+		if outcomes[i] != nil {
+			continue
+		}
+		payload, err := resultMessage(jobs[i], a, now)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, i)
+		completions = append(completions, storage.JobCompletion{
+			JobID: jobs[i].ID, WorkerID: a.Claim.WorkerID, Token: a.Claim.Token, Failed: a.Error != "",
+			Result: payload, Hash: a.digest(), LogPath: a.LogPath, At: now,
+		})
 	}
-	outcomes, err := q.store.CompleteJobs(ctx, []storage.JobCompletion{{
-		JobID: job.ID, WorkerID: a.Claim.WorkerID, Token: a.Claim.Token, Failed: a.Error != "",
-		Result: payload, Hash: a.digest(), LogPath: a.LogPath, At: now,
-	}})
-	if err != nil {
-		return err
+	if len(completions) == 0 {
+		return outcomes, nil
 	}
-	if outcomes[0] != nil {
-		return outcomes[0]
+	accepted, err := q.store.CompleteJobs(ctx, completions)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range asked {
+		outcomes[i] = accepted[n]
 	}
 	kick(q.answered)
-	return nil
+	return outcomes, nil
+}
+
+// sameRun is the fault of naming a run that is not the job's; "" names none.
+func sameRun(job storage.Job, runID string) error {
+	if runID == "" || runID == job.RunID {
+		return nil
+	}
+	var faults errs.Faults
+	faults.Add("run_id", "is not the run of job %s", job.ID)
+	return faults.Err()
 }
 
 func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, error) {
@@ -88,17 +129,14 @@ func (a Answer) digest() string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// Extend keeps a claim for the given time from now; 0 takes the default.
-// Errors as of Complete.
-func (q *Queue) Extend(ctx context.Context, claim storage.ClaimRef, visibility time.Duration) error {
+// Extend keeps claims for the given time from now; 0 takes the default.
+// Outcomes as of Complete: one that is not nil says that the work is not wanted
+// of this worker any more.
+func (q *Queue) Extend(ctx context.Context, claims []storage.ClaimRef, visibility time.Duration) (storage.Outcomes, error) {
 	if visibility == 0 {
 		visibility = q.cfg.Visibility
 	}
-	outcomes, err := q.store.ExtendClaims(ctx, []storage.ClaimRef{claim}, storage.Now().Add(visibility))
-	if err != nil {
-		return err
-	}
-	return outcomes[0]
+	return q.store.ExtendClaims(ctx, claims, storage.Now().Add(visibility))
 }
 
 // Put stores jobs; a job id that exists is left as it is.
