@@ -46,7 +46,7 @@ postgres: ## Run the Postgres driver's own tests, against a server started for t
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)
 
-bench: ## Measure waiting tasks, timers, signals and cancels
+bench: ## Measure waiting tasks, timers, signals, cancels and items
 	go test -run '^$$' -bench . -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench
 
 # golangci-lint does not know `work`, so it gets the modules' directories.

@@ -30,7 +30,7 @@ const (
 const fast = `{"start": "only", "nodes": {"only": {"kind": "executor", "exec_type": "local_func", "func": "upper", "params": {"text": "x"}}}}`
 
 // onEach runs a benchmark against a server whose tasks are on each database.
-func onEach(b *testing.B, run func(b *testing.B, client *suitetest.Client)) {
+func onEach(b *testing.B, run func(b *testing.B, client *suitetest.Client, url string)) {
 	for _, db := range []struct {
 		name string
 		args func(b *testing.B) []string
@@ -42,7 +42,7 @@ func onEach(b *testing.B, run func(b *testing.B, client *suitetest.Client)) {
 			server := suitetest.Serve(b, suitetest.Addr(b), suitetest.Command{
 				Program: suitetest.PocketFlow, Args: append([]string{"serve", "--data=" + b.TempDir()}, db.args(b)...),
 			})
-			run(b, suitetest.Connect(b, server.URL))
+			run(b, suitetest.Connect(b, server.URL), server.URL)
 		})
 	}
 }

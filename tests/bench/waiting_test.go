@@ -28,7 +28,7 @@ const (
 // BenchmarkTimers sets timers and measures how late they fire, by the server's
 // account of when each began and ended.
 func BenchmarkTimers(b *testing.B) {
-	onEach(b, func(b *testing.B, client *suitetest.Client) {
+	onEach(b, func(b *testing.B, client *suitetest.Client, _ string) {
 		var late []time.Duration
 		for b.Loop() {
 			version := client.Publish(b, "delayed", `{"start": "only", "nodes": {"only": {"kind": "timer", "delay_ms": "$params.delay"}}}`)
@@ -73,7 +73,7 @@ const (
 // BenchmarkFastTask measures a task of one step, from its creation until its
 // end is read, alone and beside many tasks that wait.
 func BenchmarkFastTask(b *testing.B) {
-	onEach(b, func(b *testing.B, client *suitetest.Client) {
+	onEach(b, func(b *testing.B, client *suitetest.Client, _ string) {
 		version := client.Publish(b, "fast", fast)
 		var alone, beside time.Duration
 		measure := func(took *time.Duration) func(b *testing.B) {
@@ -117,7 +117,7 @@ const (
 // BenchmarkSignals sends signals to one task from many senders at once. One is
 // answered when it is durable.
 func BenchmarkSignals(b *testing.B) {
-	onEach(b, func(b *testing.B, client *suitetest.Client) {
+	onEach(b, func(b *testing.B, client *suitetest.Client, _ string) {
 		version := client.Publish(b, "waits", `{"start": "only", "nodes": {"only": {"kind": "wait_event", "signal_key": "end"}}}`)
 		task := create(b, client, version, 1, none)[0]
 		var sent atomic.Int64
@@ -146,7 +146,7 @@ const promisedCancel = time.Second
 // BenchmarkCancel cancels tasks that wait, from the request until the end is
 // read.
 func BenchmarkCancel(b *testing.B) {
-	onEach(b, func(b *testing.B, client *suitetest.Client) {
+	onEach(b, func(b *testing.B, client *suitetest.Client, _ string) {
 		version := client.Publish(b, "waits", `{"start": "only", "nodes": {"only": {"kind": "wait_event", "signal_key": "end"}}}`)
 		var slowest time.Duration
 		for b.Loop() {
