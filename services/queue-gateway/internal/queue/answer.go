@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -142,19 +143,21 @@ func (q *Queue) Extend(ctx context.Context, claims []storage.ClaimRef, visibilit
 // Put stores jobs; a job id that exists is left as it is.
 func (q *Queue) Put(ctx context.Context, jobs []storage.Job) error {
 	now := storage.Now()
-	delayed := false
+	var due []time.Time
 	for i := range jobs {
 		jobs[i].CreatedAt = now
 		if jobs[i].AvailableAt.IsZero() {
 			jobs[i].AvailableAt = now
 		}
-		delayed = delayed || jobs[i].AvailableAt.After(now)
+		if jobs[i].AvailableAt.After(now) {
+			due = append(due, jobs[i].AvailableAt)
+		}
 	}
 	if err := q.store.PutJobs(ctx, jobs); err != nil {
 		return err
 	}
-	if delayed {
-		kick(q.changed)
+	if len(due) > 0 {
+		q.alarm.sooner(slices.MinFunc(due, time.Time.Compare))
 	}
 	return nil
 }

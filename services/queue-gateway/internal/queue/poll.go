@@ -105,5 +105,5 @@ func (q *Queue) GiveBack(ctx context.Context, jobs []storage.Job) {
 		q.log.Warn("jobs_not_given_back", zap.Int("jobs", len(jobs)), zap.Error(err))
 		return
 	}
-	kick(q.changed)
+	q.alarm.sooner(storage.Now())
 }

@@ -51,7 +51,7 @@ type Queue struct {
 	scheduler Scheduler
 
 	bell     *bell
-	changed  chan struct{} // kicks the watch: a time came nearer
+	alarm    *alarm        // wakes the watch
 	answered chan struct{} // kicks the delivery: there is a result
 	stopping chan struct{} // closed when Run's context ends
 }
@@ -61,7 +61,7 @@ func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
 	return &Queue{
 		cfg: cfg, log: cfg.Log, store: store, scheduler: scheduler,
 		bell:     newBell(),
-		changed:  make(chan struct{}, 1),
+		alarm:    newAlarm(),
 		answered: make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 	}

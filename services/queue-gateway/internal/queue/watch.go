@@ -20,45 +20,48 @@ const CodeDeliveryExhausted = "delivery_exhausted"
 const expireBatch = 500
 
 // watch does what is due by time: it ends claims that timed out, and rings the
-// bell when delayed jobs become ready. It sleeps until the next such time, at
-// most for the floor, and then rings for every service that is waited for, so
-// a job whose hint was lost is found as well.
+// bell when delayed jobs become ready or a rate lets jobs through. It sleeps
+// until the next such time, at most for the floor, and then has somebody look
+// for every service that is waited for, so a job whose hint was lost is found as
+// well.
 func (q *Queue) watch(ctx context.Context) {
 	retry := newBackoff()
-	for ctx.Err() == nil {
-		wait, err := q.expire(ctx)
+	for {
+		q.alarm.wait(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		// What is set while the database is asked comes after it.
+		q.alarm.set(storage.Now().Add(floor))
+		next, err := q.expire(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			q.log.Warn("watch_failed", zap.Error(err))
-			wait = retry.Next()
+			q.alarm.sooner(storage.Now().Add(retry.Next()))
 		default:
 			retry.Reset()
+			if !next.IsZero() {
+				q.alarm.sooner(next)
+			}
 		}
 		q.bell.ringAll()
-		rest(ctx, wait, q.changed)
 	}
 }
 
-// expire ends the claims that have timed out and returns how long the watch
-// may sleep.
-func (q *Queue) expire(ctx context.Context) (time.Duration, error) {
+// expire ends the claims that have timed out and returns when something is due
+// next; zero when nothing is.
+func (q *Queue) expire(ctx context.Context) (time.Time, error) {
 	for {
 		now := storage.Now()
 		next, err := q.store.NextChange(ctx, now)
-		if err != nil {
-			return 0, err
-		}
-		if next.IsZero() || next.After(now) {
-			if next.IsZero() || next.Sub(now) > floor {
-				return floor, nil
-			}
-			return next.Sub(now), nil
+		if err != nil || next.IsZero() || next.After(now) {
+			return next, err
 		}
 		jobs, err := q.store.ExpireClaims(ctx, now, q.cfg.MaxDeliveries, expireBatch, q.deadResult(now))
 		if err != nil {
-			return 0, err
+			return time.Time{}, err
 		}
 		for _, job := range jobs {
 			q.log.Info("claim_expired", zap.String("job_id", job.ID), zap.String("worker_id", job.WorkerID),
@@ -69,7 +72,7 @@ func (q *Queue) expire(ctx context.Context) (time.Duration, error) {
 		}
 		if len(jobs) == 0 {
 			// Another replica is expiring them.
-			return floor, nil
+			return time.Time{}, nil
 		}
 	}
 }
