@@ -33,6 +33,7 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 	plan := &Plan{
 		start:    def.Start,
 		nodes:    make(map[string]*PlanNode, len(def.Nodes)),
+		loops:    make(map[string]bool),
 		waits:    make(map[awaited]bool),
 		signals:  make(map[string]int),
 		timeout:  c.millis(def.TimeoutMS, expr.JoinPath(path, "timeout_ms")),
@@ -70,6 +71,11 @@ func (c *compiler) definition(def *Definition, path string) *Plan {
 		}
 	}
 	plan.exits = c.edges(def, expr.JoinPath(path, "edges"))
+	for _, loop := range newGraph(def).loops(func(string) bool { return false }) {
+		for _, key := range loop {
+			plan.loops[key] = true
+		}
+	}
 	return plan
 }
 

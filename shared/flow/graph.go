@@ -73,12 +73,17 @@ func (g *graph) reachable(start string) map[string]bool {
 }
 
 // busyLoops are the groups of nodes that lead to each other without passing a
-// node that waits: the strongly connected components (Tarjan) of the graph
-// without such nodes, each sorted.
+// node that waits, each sorted.
 func (g *graph) busyLoops() [][]string {
-	t := tarjan{graph: g, order: make(map[string]int), low: make(map[string]int), onStack: make(map[string]bool)}
+	return g.loops(func(key string) bool { return g.waits[key] })
+}
+
+// loops are the strongly connected components (Tarjan) of the graph without the
+// nodes that are passed over.
+func (g *graph) loops(without func(key string) bool) [][]string {
+	t := tarjan{graph: g, without: without, order: make(map[string]int), low: make(map[string]int), onStack: make(map[string]bool)}
 	for _, key := range g.keys {
-		if t.order[key] == 0 && !g.waits[key] {
+		if t.order[key] == 0 && !without(key) {
 			t.visit(key)
 		}
 	}
@@ -88,6 +93,7 @@ func (g *graph) busyLoops() [][]string {
 
 type tarjan struct {
 	*graph
+	without    func(key string) bool
 	order, low map[string]int // order counts from 1; 0: not visited
 	stack      []string
 	onStack    map[string]bool
@@ -103,7 +109,7 @@ func (t *tarjan) visit(key string) {
 	t.onStack[key] = true
 	for _, to := range t.next[key] {
 		switch {
-		case t.waits[to]:
+		case t.without(to):
 		case t.order[to] == 0:
 			t.visit(to)
 			t.low[key] = min(t.low[key], t.low[to])

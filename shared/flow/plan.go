@@ -15,6 +15,7 @@ type Plan struct {
 	start    string
 	nodes    map[string]*PlanNode
 	exits    map[string]exits
+	loops    map[string]bool  // nodes that can be visited again
 	waits    map[awaited]bool // what nodes wait for
 	signals  map[string]int   // how many places nodes wait for, by the signal's key
 	open     bool             // a subflow by reference may wait for any
@@ -115,6 +116,9 @@ func (p *Plan) Timeout() time.Duration { return p.timeout }
 
 // MaxSteps bounds the steps of the task; 0 when the definition sets none.
 func (p *Plan) MaxSteps() int { return p.maxSteps }
+
+// Loops reports whether edges lead from the node back to it.
+func (p *Plan) Loops(key string) bool { return p.loops[key] }
 
 // awaited is a signal and the place in its value that a node waits for.
 type awaited struct {

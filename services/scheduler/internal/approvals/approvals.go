@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -113,12 +114,12 @@ func (d *Desk) waiting(ctx context.Context, query Query) (storage.Page[storage.T
 // show is find with the time at which the decision was asked for. A state that
 // cannot be read costs its own task's place in the list, not the list.
 func (d *Desk) show(ctx context.Context, task storage.Task) (*Pending, error) {
-	if _, err := engine.Load(task); err != nil {
+	pending, err := d.find(ctx, task)
+	switch code := errs.CodeOf(err); {
+	case err != nil && ctx.Err() == nil && code != errs.Unavailable && code != errs.DeadlineExceeded:
 		d.Log.Error("approval_unreadable", zap.String("task_id", task.ID), zap.Error(err))
 		return nil, nil
-	}
-	pending, err := d.find(ctx, task)
-	if pending == nil || err != nil {
+	case pending == nil || err != nil:
 		return nil, err
 	}
 	runs, err := d.Store.LoadRuns(ctx, task.ID, []int{pending.RunNo})

@@ -47,13 +47,18 @@ func (s *fanStep) reads(b *Branch) expr.Scope {
 // round. Like all that follow it, it returns an outcome when that ends the node.
 func (s *fanStep) startBranch(which rerun) *outcome {
 	b := Branch{Index: which.index, Before: which.attempts, Attempt: which.attempts, Input: s.frame.Input, Own: json.RawMessage("{}")}
+	var index json.RawMessage // $params.index, of an item
 	if s.node.Foreach != nil {
 		b.Input = s.fan.items[b.Index]
-		b.Own = rawjson.Set(nil, "index", strconv.AppendInt(nil, int64(b.Index), 10))
+		index = strconv.AppendInt(nil, int64(b.Index), 10)
+		b.Own = rawjson.Set(nil, "index", index)
 	}
 	exec, ok := s.exec(b.Index)
 	reads := expr.Scope{Params: s.sc.params, Shared: *s.sc.shared, Input: b.Input, Budget: s.budget()}
 	b.Own = exec.OwnParams(reads, s.fan.base, b.Own)
+	if index != nil {
+		b.Own = rawjson.Set(b.Own, "index", index) // whatever the params say
+	}
 	reads.Params = s.fan.base.Merge(b.Own)
 	if !exec.Prep.Empty() {
 		b.Input = exec.Prep.Input(reads)
@@ -231,8 +236,7 @@ func (s *fanStep) branchEnded(b *Branch, end branchEnd) {
 // branchesDue acts on the branches whose time has come, and starts what has
 // room.
 func (s *fanStep) branchesDue() *outcome {
-	now := micros(s.at)
-	isDue := func(b Branch) bool { return b.Due != 0 && b.Due <= now }
+	isDue := func(b Branch) bool { return b.Due != 0 && b.Due <= s.clock }
 	// What becomes due again becomes so later than now: each turn leaves one
 	// less.
 	for at := slices.IndexFunc(s.fan.Open, isDue); at >= 0; at = slices.IndexFunc(s.fan.Open, isDue) {

@@ -185,8 +185,8 @@ func (s *fanStep) fill() *outcome {
 	fan, window := s.fan, s.window()
 	first := fan.Next
 	for fan.Next < fan.Round && len(fan.Open) < window {
-		if s.visits >= visitsPerStep {
-			s.frame.Due = micros(s.at) // the next step starts more
+		if s.long() {
+			s.frame.Due = s.clock // the next step starts more
 			return nil
 		}
 		s.visits++
@@ -203,7 +203,7 @@ func (s *fanStep) fill() *outcome {
 	case fan.remaining() > 0:
 		return nil
 	case fan.Next > first:
-		s.frame.Due = micros(s.at)
+		s.frame.Due = s.clock
 		return nil
 	}
 	return s.endRound()

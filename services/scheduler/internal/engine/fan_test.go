@@ -367,14 +367,18 @@ func TestForeach_CostsTheSameForTheLastItemAsForTheFirst(t *testing.T) {
 	}
 }
 
-// An event from a scheduler whose clock is ahead moves the task's time on, and
-// with it what is due when a timer fires by a clock that is behind.
+// An event from a scheduler whose clock is ahead moves the task's time on, but
+// makes nothing due for those whose clocks are behind.
 func TestFan_IsGivenWhatItNeedsWhenClocksDiffer(t *testing.T) {
 	t.Parallel()
 	p := play(t, one(`{"kind":"parallel","parallel_mode":"concurrent","exec_type":"queue","timeout_ms":1000,"parallel_services":["a","b"],"failure_strategy":"ignore_errors"}`), `{}`)
 	p.now = p.now.Add(2 * time.Second)
 	p.signal("k", `1`)
 	p.now = p.now.Add(-1900 * time.Millisecond)
-	p.apply(Event{Kind: storage.EventTimerFired}) // steps the loaded state as well
+	p.apply(Event{Kind: storage.EventTimerFired})
+	require.Equal(t, storage.TaskWaitingQueue, p.state.Status)
+	p.now = p.now.Add(900 * time.Millisecond)
+	p.apply(Event{Kind: storage.EventTimerFired})
 	require.Equal(t, `{"k":1,"out":[null,null]}`, string(p.state.Shared))
+	require.Equal(t, epoch.Add(2*time.Second), p.run("n/0").FinishedAt, "time does not go back")
 }

@@ -27,10 +27,10 @@ func (s *State) Needs(events []Event) Needs {
 	if fan == nil {
 		return needs
 	}
-	fired := s.fired(events)
+	latest := fired(events)
 	ending := 0 // open branches that the events may end
 	for i := range fan.Open {
-		if b := &fan.Open[i]; b.Due != 0 && b.Due <= fired || b.endsWith(events) {
+		if b := &fan.Open[i]; b.Due != 0 && b.Due <= latest || b.endsWith(events) {
 			ending++
 			if b.Own == nil {
 				needs.Runs = append(needs.Runs, b.Run)
@@ -80,16 +80,15 @@ func (s *State) chain() (Needs, *Fan) {
 }
 
 // fired is the latest time at which one of the events looks at what is due; 0
-// when none does. As in Step, time does not go back.
-func (s *State) fired(events []Event) Micros {
-	now, fired := s.Now, Micros(0)
+// when none does.
+func fired(events []Event) Micros {
+	latest := Micros(0)
 	for _, e := range events {
-		now = max(now, micros(e.At))
 		if e.Kind == storage.EventTimerFired {
-			fired = now
+			latest = max(latest, micros(e.At))
 		}
 	}
-	return fired
+	return latest
 }
 
 // endsWith reports whether one of the events is a result of the branch.

@@ -76,7 +76,7 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 	// An event from outside has the time of its arrival, which may lie before
 	// that of a step which was made while it waited.
 	next.Now = max(state.Now, micros(event.At))
-	s := step{program: p, state: &next, at: next.Now.Time()}
+	s := step{program: p, state: &next, at: next.Now.Time(), clock: micros(event.At)}
 	switch event.Kind {
 	case storage.EventStarted:
 		s.start()

@@ -33,6 +33,7 @@ func (s *step) recordRun(run storage.NodeRun) (no int, id string) {
 	run.TaskID, run.No, run.StartedAt = s.program.TaskID, s.state.Runs, s.at
 	run.ID = runID(run.TaskID, address{path: run.Path, visit: run.Visit, attempt: run.Attempt}, s.at)
 	s.effects.Started = append(s.effects.Started, run)
+	s.bytes += len(run.Input) + len(run.Params)
 	return run.No, run.ID
 }
 

@@ -18,6 +18,7 @@ type scope struct {
 	params json.RawMessage // what a node's own params are laid over
 	path   string          // of the flow; "" for the task's own
 	depth  int             // 0 for the task's own
+	again  bool            // the flow can start more than once
 }
 
 func (s *step) root() *scope {
@@ -26,8 +27,9 @@ func (s *step) root() *scope {
 
 // inside is the scope of a subflow node's flow.
 func (sc *scope) inside(node *NodeFrame) *scope {
+	owner := sc.plan.Node(node.Key)
 	return &scope{
-		up: sc, owner: node,
+		up: sc, owner: node, again: sc.again || sc.plan.Loops(node.Key) || owner.Retry.Max > 0,
 		plan: node.Sub.plan, frame: &node.Sub.Flow, shared: &node.Sub.Shared, params: node.Params,
 		path: sc.pathOf(node.Key), depth: sc.depth + 1,
 	}
@@ -54,6 +56,15 @@ func (sc *scope) write(post *flow.PostPlan, shared json.RawMessage) {
 	for key := range post.Keys() {
 		sc.frame.forget(key)
 	}
+}
+
+// visitOf counts a visit of the node; those of a node that is visited only once
+// need no count.
+func (s *step) visitOf(sc *scope, key string) int {
+	if !sc.again && !sc.plan.Loops(key) {
+		return 1
+	}
+	return s.state.visit(sc.pathOf(key))
 }
 
 func (sc *scope) pathOf(key string) string {

@@ -29,8 +29,9 @@ type State struct {
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with
 	Deadline Micros    `json:"deadline,omitempty"` // of the whole task; 0: none
 	Flow     FlowFrame `json:"flow"`
-	// Visits are those begun, by path: a node inside a subflow that starts
-	// again goes on counting, so that no two runs have one address.
+	// Visits are those begun, by path, of nodes that can come again: a node
+	// inside a subflow that starts again goes on counting, so that no two runs
+	// have one address.
 	Visits map[string]int `json:"visits,omitempty"`
 
 	// Kept are the signals that no wait has taken yet, oldest first. Only keys

@@ -16,7 +16,9 @@ type step struct {
 	program *Program
 	state   *State
 	at      time.Time
-	visits  int // of nodes and branches, in this step
+	clock   Micros // of whoever saw the event: what is due is so by that
+	visits  int    // of nodes and branches, in this step
+	bytes   int    // of the inputs and params of the runs that it started
 	effects Effects
 }
 
@@ -38,10 +40,16 @@ func (s *step) start() {
 	s.goOn(s.visit(root, root.plan.Start()))
 }
 
-// visitsPerStep bounds the nodes and branches that one step visits, and with
-// them the size of its transaction: a chain of choices may be as long as
-// max_steps. The next step goes on at once.
-const visitsPerStep = 200
+// What one step may visit, and with it the size of its transaction, is bounded:
+// a chain of choices may be as long as max_steps, and the branches of a node may
+// all have the same large input. The next step goes on at once.
+const (
+	visitsPerStep = 200
+	bytesPerStep  = 4 << 20
+)
+
+// long reports whether the step has done enough.
+func (s *step) long() bool { return s.visits >= visitsPerStep || s.bytes >= bytesPerStep }
 
 // goOn follows the flow from a node of the scope that has ended, until a node
 // has to wait or the task has ended. Without an outcome a node waits already.
@@ -67,8 +75,8 @@ func (s *step) goOn(sc *scope, done *outcome) {
 // it is a node's of the scope returned, which is another one when the visit led
 // into a subflow.
 func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
-	if s.visits >= visitsPerStep {
-		sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: micros(s.at)}
+	if s.long() {
+		sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: s.clock}
 		return sc, nil
 	}
 	s.visits++
@@ -78,7 +86,7 @@ func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
 	}
 	s.state.Steps++
 	node := sc.plan.Node(key)
-	frame := &NodeFrame{Key: key, Visit: s.state.visit(sc.pathOf(key))}
+	frame := &NodeFrame{Key: key, Visit: s.visitOf(sc, key)}
 	sc.frame.Node = frame
 
 	reads := expr.Scope{Params: sc.params, Shared: *sc.shared, Budget: s.budget()}
@@ -222,8 +230,7 @@ func (s *step) abort(runID string, phase Phase) {
 // timerFired acts on what is due at the event's time: the task's own deadline,
 // or else the outermost node, with which what is inside it ends.
 func (s *step) timerFired() {
-	now := micros(s.at)
-	if d := s.state.Deadline; d != 0 && d <= now {
+	if d := s.state.Deadline; d != 0 && d <= s.clock {
 		s.end(storage.TaskFailed, storage.RunTimeout, &Failure{
 			Node: s.activePath(), Code: CodeTaskTimeout,
 			Message: fmt.Sprintf("the task took longer than its time-out of %s", s.program.Plan.Timeout()),
@@ -233,7 +240,7 @@ func (s *step) timerFired() {
 	for sc := s.root(); sc.frame.Node != nil; sc = sc.inside(sc.frame.Node) {
 		frame := sc.frame.Node
 		switch {
-		case frame.Due != 0 && frame.Due <= now:
+		case frame.Due != 0 && frame.Due <= s.clock:
 			s.goOn(s.due(sc, frame))
 			return
 		case frame.Fan != nil && frame.Phase == PhaseInside:

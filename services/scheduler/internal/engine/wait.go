@@ -137,6 +137,12 @@ func (s *step) endWait(sc *scope, node *flow.PlanNode, frame *NodeFrame, end wai
 	return done
 }
 
+// hasWay reports whether the action, if there is one, leads on from the node.
+func hasWay(plan *flow.Plan, key, action string) bool {
+	_, exit := plan.Next(key, action)
+	return action != "" && exit != flow.ExitNone
+}
+
 // waitTimedOut is what becomes of a wait whose time is up: failure_strategy
 // first (retry begins again, continue goes on with null), then the timeout
 // edge, then an action_static of the node's own, else it is a failure.
@@ -151,7 +157,7 @@ func (s *step) waitTimedOut(sc *scope, node *flow.PlanNode, frame *NodeFrame) *o
 	case node.Wait.Strategy == flow.RetryFailed && frame.Attempt <= node.Retry.Max:
 		s.finishRun(frame.Run, failure.finish())
 		return s.startWait(sc, node, frame)
-	case goesOn || !caught && node.Post.ActionStatic != "":
+	case goesOn || !caught && hasWay(sc.plan, node.Key, node.Post.ActionStatic):
 		reads, null := sc.reads(frame), json.RawMessage("null")
 		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: s.written(&node.Post, reads, null), output: null})
 	}

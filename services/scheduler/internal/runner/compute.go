@@ -147,7 +147,7 @@ func (d *drive) finishRecord(s *computed, extent extent) error {
 		s.record.Release, s.record.RunnableAt = true, s.record.At
 	case s.state.Status != storage.TaskRunning:
 		s.record.Release, s.record.RunnableAt = true, s.state.NextDue()
-	case (extent == oneStep || d.stopping()) && !d.executing(s.ended):
+	case (extent == oneStep || extent == eventsOnly || d.stopping()) && !d.executing(s.ended):
 		// Whoever takes it next carries out what this step has recorded as
 		// running.
 		s.record.Release, s.record.RunnableAt = true, s.record.At

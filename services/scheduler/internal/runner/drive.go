@@ -49,6 +49,9 @@ type extent string
 const (
 	goOn    extent = "go_on"    // until it ends or waits
 	oneStep extent = "one_step" // until the next commit
+	// eventsOnly is for the one step that applies what has happened, and
+	// executes nothing.
+	eventsOnly extent = "events_only"
 
 	// untilTold is for a commit that goes before another one.
 	untilTold extent = "until_told"
@@ -162,7 +165,7 @@ func (d *drive) resolve(ctx context.Context, question engine.Resolve) (engine.Ev
 			return event, nil
 		case ctx.Err() != nil:
 			return event, ctx.Err()
-		case code != errs.Unavailable && code != errs.DeadlineExceeded:
+		case code == errs.NotFound || code == errs.NotPublished || code == errs.InvalidArgument:
 			answer.Error = &engine.RunError{Code: engine.CodeFlowNotFound, Message: errs.DetailOf(err)}
 			return event, nil
 		case !failing:

@@ -197,10 +197,6 @@ func (r *Runner) InFlight() int {
 // reserve takes up to n places and returns how many it got.
 func (r *Runner) reserve(n int) int { return r.reserveOf(r.MaxInFlight, n) }
 
-// attendants are places beside MaxInFlight, for tasks that are to make one step
-// at once. A cancel must not wait for executions to end.
-const attendants = 16
-
 // reserveOf is reserve with another number of places in all.
 func (r *Runner) reserveOf(all, n int) int {
 	r.mu.Lock()

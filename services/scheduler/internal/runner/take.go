@@ -34,7 +34,7 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 		d.giveUp(err)
 		return
 	}
-	if len(inputs) > 0 || d.state.Status != storage.TaskRunning {
+	if len(inputs) > 0 || d.state.Status != storage.TaskRunning || extent == eventsOnly {
 		s, err := d.step(ctx, inputs, extent)
 		if err != nil {
 			d.giveUp(err)
@@ -165,22 +165,27 @@ func elapsed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 // by now is left to it. When no place is free, the task makes that step alone and
 // goes on when one is.
 func (r *Runner) Attend(ctx context.Context, taskID string) error {
-	for {
+	for tries := 0; ; {
 		switch h := r.holder(taskID); {
 		case h == nil:
 		case !h.hasStepped():
 			return h.untilStepped(ctx) // the poll was quicker
-		case pause.For(ctx, claimPause):
-			continue // it has released the task, or is about to: see who is next
+		case tries == lettingGo:
+			return nil // the poll was quicker still: it holds the task since, and has made the step
 		default:
-			return ctx.Err()
+			// It has released the task, or is about to: see who is next.
+			tries++
+			if !pause.For(ctx, claimPause) {
+				return ctx.Err()
+			}
+			continue
 		}
 		extent := goOn
 		if r.reserve(1) == 0 {
 			if r.reserveOf(r.MaxInFlight+attendants, 1) == 0 {
 				return nil
 			}
-			extent = oneStep
+			extent = eventsOnly
 		}
 		h, err := r.claimOne(ctx, taskID, extent)
 		if err == nil {
@@ -195,8 +200,16 @@ func (r *Runner) Attend(ctx context.Context, taskID string) error {
 	}
 }
 
-// claimPause is longer than it takes to go from a claim to holding its tasks.
-const claimPause = time.Millisecond
+const (
+	// attendants are places beside MaxInFlight, for tasks that are to make one
+	// step at once. A cancel must not wait for executions to end.
+	attendants = 16
+	// claimPause is longer than it takes to go from a claim to holding its tasks.
+	claimPause = time.Millisecond
+	// lettingGo is how many such pauses a holder may take from its last commit
+	// to letting go.
+	lettingGo = 20
+)
 
 // RunOnce makes one step of a task under a lease and releases it: what is due
 // is applied, or else what is executing is carried out and its end applied.
