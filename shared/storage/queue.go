@@ -30,6 +30,7 @@ type Job struct {
 	Path     string
 	Visit    int
 	Attempt  int // the node's attempt, from 1
+	RunNo    int // the node run's number within its task
 	Service  string
 	Input    json.RawMessage // the object {"input","params","run_id"} that the worker gets
 	Priority int             // higher first
@@ -63,6 +64,10 @@ type ClaimJobs struct {
 	// NewToken makes the token of one claim. It may be called more often than
 	// jobs are claimed.
 	NewToken func() string
+	// HeldBack, when not nil, is called before ClaimJobs returns for each
+	// service whose rate kept the claim from taking more of it, with the time
+	// from which the rate lets a job through. The service may have no ready job.
+	HeldBack func(service string, until time.Time)
 }
 
 // JobCompletion is a worker's answer.
@@ -104,8 +109,41 @@ type ServiceStats struct {
 	OldestReadyAt time.Time // zero when none is ready
 }
 
-// JobHint tells that a service has a job that became ready.
+// JobHint tells that a service has a job that became ready, or that its limit
+// has room again.
 type JobHint struct {
+	Service string
+}
+
+// ServiceLimit is what the operator allows the workers of a service, all of
+// them together.
+type ServiceLimit struct {
+	Service string
+	// MaxClaimed is how many of its jobs may be claimed at once; 0 for no such
+	// limit. A claim whose time-out has passed counts until ExpireClaims has
+	// taken it back: the worker may still be at it.
+	MaxClaimed int
+	// RatePerSecond is how many jobs a second may be claimed in the long run, from
+	// MinRatePerSecond to MaxRatePerSecond; 0 for no such limit. Every delivery
+	// of a job counts.
+	RatePerSecond float64
+	// Burst is how many may be claimed at once after a pause, 1 to MaxBurst;
+	// read with a rate only. In any window of time at most Burst and the
+	// window's seconds times RatePerSecond jobs are claimed.
+	Burst     int
+	UpdatedAt time.Time
+}
+
+// The bounds of a ServiceLimit. Within them no time of a bucket overflows.
+const (
+	MinRatePerSecond = 1e-5 // about one a day
+	MaxRatePerSecond = 1e6
+	MaxBurst         = 10_000
+)
+
+// DeadQuery selects dead jobs; Service "" for those of all.
+type DeadQuery struct {
+	ListOptions
 	Service string
 }
 
@@ -126,6 +164,11 @@ type Queue interface {
 	// the oldest AvailableAt comes first. Each gets a token, Deliveries+1 and
 	// VisibleUntil as its time-out. Two claimers never get one job. The result
 	// is in that order; empty, never nil, when nothing is ready.
+	//
+	// The limits of SetLimit hold for all claimers on the database together,
+	// whatever becomes of one: a limit that is used up hides the service's jobs,
+	// and the claim takes those of the others instead. Rates go by Now, and
+	// clocks that differ let no more through.
 	ClaimJobs(ctx context.Context, claim ClaimJobs) ([]Job, error)
 
 	// CompleteJobs accepts answers and writes the result message of each in
@@ -143,9 +186,9 @@ type Queue interface {
 	// ExtendClaims moves the time-out of claims. The claim is told as in
 	// CompleteJobs, except that with neither token nor worker id any claim will
 	// do that ExpireClaims has not taken back; one that it has taken back and
-	// nobody has taken since is claimed anew, without a delivery. Outcomes:
-	// nil, ErrNotFound, ErrClaimLost, or ErrEnded (withdrawn: stop working on
-	// it).
+	// nobody has taken since is claimed anew, without a delivery, if MaxClaimed
+	// of its service has room. Outcomes: nil, ErrNotFound, ErrClaimLost, or
+	// ErrEnded (withdrawn: stop working on it).
 	ExtendClaims(ctx context.Context, claims []ClaimRef, until time.Time) (Outcomes, error)
 
 	// WithdrawJobs takes jobs back: pending and claimed ones become withdrawn,
@@ -163,8 +206,9 @@ type Queue interface {
 	// one job.
 	ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, limit int, dead func(Job) json.RawMessage) ([]Job, error)
 
-	// NextChange is the earliest time at which a delayed job becomes ready or
-	// a claim times out; zero when there is none.
+	// NextChange is the earliest time at which a delayed job becomes ready, a
+	// claim times out, or a rate that is used up lets a job through; zero when
+	// there is none.
 	NextChange(ctx context.Context, now time.Time) (time.Time, error)
 
 	// ClaimResults returns up to limit result messages whose NextAt has come,
@@ -176,11 +220,44 @@ type Queue interface {
 	// AckResults deletes delivered result messages; unknown ids are fine.
 	AckResults(ctx context.Context, jobIDs []string) error
 
+	// SetLimit sets the limit of a service in place of the one it had; without
+	// MaxClaimed and without RatePerSecond it has none any more. ErrInvalidData
+	// for a number out of its bounds. A repeat is harmless: a new rate starts
+	// with all of its Burst, and a changed one with what was left of the one
+	// before. A lower limit takes no claim back. It holds for the claims that
+	// begin after it has returned.
+	SetLimit(ctx context.Context, limit ServiceLimit) error
+
+	// ListLimits returns the limits of all services that have one, ordered by
+	// service; never nil.
+	ListLimits(ctx context.Context) ([]ServiceLimit, error)
+
+	// ListDead returns a page of the dead jobs. They are kept until they are
+	// requeued or discarded.
+	ListDead(ctx context.Context, query DeadQuery) (Page[Job], error)
+
+	// RequeueJobs makes dead jobs pending again, available from at on, as if
+	// they had never been delivered: an answer to an earlier claim is not
+	// accepted any more, and the result message of the death is taken back if
+	// nobody has acknowledged it. What the scheduler makes of a result whose run
+	// has ended since is its own affair. Outcomes: nil, ErrNotFound, ErrConflict
+	// for a job that is pending or claimed, as a repeat finds it, or ErrEnded.
+	RequeueJobs(ctx context.Context, ids []string, at time.Time) (Outcomes, error)
+
+	// DiscardJobs ends dead jobs for good: they become withdrawn and lose their
+	// input; the id is kept, so that a repeat of PutJobs does not bring them
+	// back, and the result message of the death still goes out. Outcomes: nil
+	// (also when it was withdrawn before), ErrNotFound, ErrConflict for a job
+	// that is pending or claimed, or ErrEnded when it was answered.
+	DiscardJobs(ctx context.Context, ids []string, at time.Time) (Outcomes, error)
+
 	// Stats counts the unfinished and dead jobs of each service that has any,
 	// ordered by service.
 	Stats(ctx context.Context, now time.Time) ([]ServiceStats, error)
 
-	// Subscribe calls hint when a service gets ready jobs, from any process on
-	// the database, until the context ends; the rules of Tasks.Subscribe hold.
+	// Subscribe calls hint when a service gets ready jobs, a claim of one that
+	// has a MaxClaimed ends, or its limit is set, from any process on the
+	// database, until the context ends; the rules of Tasks.Subscribe hold. That
+	// a rate lets jobs through again is NextChange's and HeldBack's to tell.
 	Subscribe(ctx context.Context, hint func(JobHint)) error
 }

@@ -184,6 +184,13 @@ func classOf(t *testing.T, row columnRow) typeClass {
 	case "integer", "bigint":
 		// Postgres' integer has 32 bits; its columns must say bigint.
 		return classInteger
+	case "real":
+		// Postgres' own real has 32 bits.
+		if row.Type == "REAL" {
+			return classReal
+		}
+	case "double precision":
+		return classReal
 	}
 	require.Fail(t, "a type that has no class", "%s.%s is %s", row.Table, row.Name, row.Type)
 	return ""

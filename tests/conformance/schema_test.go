@@ -34,6 +34,7 @@ type typeClass string
 const (
 	classText    typeClass = "text"
 	classInteger typeClass = "integer" // 64 bits in both
+	classReal    typeClass = "real"    // 64 bits in both
 )
 
 type index struct {

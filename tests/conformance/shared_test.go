@@ -12,6 +12,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+	"github.com/pocketflowgo/pocketflow/shared/storage/storagetest"
 	"github.com/pocketflowgo/pocketflow/tests/pgtest"
 )
 
@@ -204,4 +205,11 @@ func TestPostgres_ProcessesNumberVersions(t *testing.T) {
 	for i, version := range versions {
 		require.Equal(t, n-i, version.Version)
 	}
+}
+
+// Three processes claim, answer and expire at random: what an operator allows
+// holds for all of them together.
+func TestPostgres_ProcessesShareTheLimits(t *testing.T) {
+	t.Parallel()
+	storagetest.RaceLimits(t, openQueues(t)...)
 }

@@ -58,6 +58,29 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"ClaimResults_DueOnesOnce":                   resultsDue,
 		"ClaimResults_TwoClaimersNeverGetOneMessage": resultsConcurrently,
 		"AckResults_UnknownIsFine":                   resultsAck,
+		"ListDead_NewestFirstByCursorAndOffset":      deadPages,
+		"RequeueJobs_Outcomes":                       requeueOutcomes,
+		"RequeueJobs_StartsAfresh":                   requeueStartsAfresh,
+		"RequeueJobs_TakesBackTheDeathsMessage":      requeueTakesBackMessage,
+		"RequeueJobs_TwoAtOnceRequeueOnce":           requeueConcurrently,
+		"DiscardJobs_Outcomes":                       discardOutcomes,
+		"DiscardJobs_KeepsTheIDAndTheMessage":        discardIsFinal,
+		"SetLimit_ReadsBackAndRemoves":               limitReadsBack,
+		"SetLimit_RefusesNumbersOutOfBounds":         limitBounds,
+		"SetLimit_ChangeKeepsWhatWasLeft":            limitChange,
+		"SetLimit_TakesNoClaimBack":                  limitLowered,
+		"MaxClaimed_HoldsUntilAClaimEnds":            maxClaimedHolds,
+		"MaxClaimed_CountsClaimsThatTimedOut":        maxClaimedExpiry,
+		"MaxClaimed_HoldsForRevivedClaims":           maxClaimedRevival,
+		"MaxClaimed_OthersAreClaimedInstead":         maxClaimedOthers,
+		"MaxClaimed_ConcurrentClaimersFillIt":        maxClaimedConcurrently,
+		"Rate_LetsABurstThroughThenTheRate":          rateHolds,
+		"Rate_OthersAreClaimedInstead":               rateOthers,
+		"Rate_TellsWhenItLetsThrough":                rateTells,
+		"Rate_ClocksThatDiffer":                      rateSkewedClocks,
+		"Limits_HoldUnderEverythingAtOnce":           limitsRace,
+		"Batches_OfAThousand":                        queueThousand,
+		"Subscribe_HearsOfRoomInALimit":              limitHints,
 		"Stats_CountsByService":                      statsCount,
 		"Subscribe_HearsOfReadyJobs":                 subscribeHears,
 		"Subscribe_EndsWithItsContext":               subscribeEnds,
@@ -88,7 +111,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 func aJob(n int) storage.Job {
 	id := fmt.Sprintf("%04d", n)
 	return storage.Job{
-		ID: "job-" + id, TaskID: "task-" + id, RunID: "run-" + id, NodeKey: "node", Path: "sub/node/2", Visit: 3, Attempt: 2,
+		ID: "job-" + id, TaskID: "task-" + id, RunID: "run-" + id, NodeKey: "node", Path: "sub/node/2", Visit: 3, Attempt: 2, RunNo: 5,
 		Service: "transform", Input: json.RawMessage(`{"input":1}`), Status: storage.JobPending, AvailableAt: at(n), CreatedAt: at(n),
 	}
 }
@@ -256,6 +279,8 @@ func queueEmptyBatches(t *testing.T, store storage.Queue) {
 		func() (storage.Outcomes, error) { return store.CompleteJobs(ctx, nil) },
 		func() (storage.Outcomes, error) { return store.ExtendClaims(ctx, nil, at(1)) },
 		func() (storage.Outcomes, error) { return store.WithdrawJobs(ctx, nil, at(1)) },
+		func() (storage.Outcomes, error) { return store.RequeueJobs(ctx, nil, at(1)) },
+		func() (storage.Outcomes, error) { return store.DiscardJobs(ctx, nil, at(1)) },
 	} {
 		outcomes, err := call()
 		require.NoError(t, err)

@@ -326,6 +326,15 @@ func queueText(t *testing.T, store storage.Queue) {
 		outcomes, err = store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: id}}, at(9))
 		require.NoError(t, err)
 		requireOutcomes(t, storage.Outcomes{storage.ErrNotFound}, outcomes)
+		for _, change := range []func(context.Context, []string, time.Time) (storage.Outcomes, error){store.RequeueJobs, store.DiscardJobs} {
+			outcomes, err = change(ctx, []string{id, job.ID}, at(9))
+			require.NoError(t, err)
+			requireOutcomes(t, storage.Outcomes{storage.ErrNotFound, storage.ErrEnded}, outcomes)
+		}
+		require.ErrorIs(t, store.SetLimit(ctx, storage.ServiceLimit{Service: id, MaxClaimed: 1, UpdatedAt: at(9)}), storage.ErrInvalidText)
+		dead, err := store.ListDead(ctx, storage.DeadQuery{Service: id, ListOptions: storage.ListOptions{Limit: 10}})
+		require.NoError(t, err)
+		require.Equal(t, storage.Page[storage.Job]{Items: []storage.Job{}}, dead)
 		require.NoError(t, store.AckResults(ctx, []string{id}))
 	}
 	_, err = store.GetJob(ctx, aJob(2).ID)

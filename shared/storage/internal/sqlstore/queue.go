@@ -22,9 +22,9 @@ var _ storage.Queue = (*Queue)(nil)
 func NewQueue(db *DB) *Queue { return &Queue{DB: db, turns: newServiceTurns()} }
 
 const putJobSQL = `
-INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
+INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
     status, deliveries, available_at, worker_id, token, created_at, result_hash, log_path)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', 0, $11, '', '', $12, '', '')
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', 0, $12, '', '', $13, '', '')
 ON CONFLICT DO NOTHING`
 
 // PutJobs implements storage.Queue.
@@ -38,7 +38,7 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 		for _, i := range keyOrder(len(jobs), func(i int) string { return jobs[i].ID }) {
 			job := jobs[i]
 			batch.ExecCount(&added[i], putJobSQL, job.ID, job.TaskID, job.RunID, clean(job.NodeKey), clean(job.Path), job.Visit,
-				job.Attempt, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt))
+				job.Attempt, job.RunNo, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt))
 		}
 		if err := tx.Run(ctx, &batch); err != nil {
 			return err
@@ -60,7 +60,7 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 }
 
 const selectJobSQL = `
-SELECT id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
+SELECT id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
     status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
     result_hash, log_path
 FROM jobs `
@@ -108,28 +108,43 @@ func (q *Queue) Subscribe(ctx context.Context, hint func(storage.JobHint)) error
 const (
 	nextDelayedSQL = `SELECT MIN(available_at) FROM jobs WHERE status = 'pending' AND available_at > 0 AND available_at > $1`
 	nextTimeoutSQL = `SELECT MIN(timeout_at) FROM jobs WHERE status = 'claimed'`
+
+	// Reads all limits, of which there are as many as an operator has set.
+	filledLaterSQL = selectLimitSQL + `WHERE full_at > $1`
 )
 
 // NextChange implements storage.Queue.
 func (q *Queue) NextChange(ctx context.Context, now time.Time) (time.Time, error) {
+	var next time.Time
+	sooner := func(at time.Time) {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
 	var ready, timeout time.Time
 	var batch Batch
 	batch.Query(func(row Row) error { return row.Scan(intoTime(&ready)) }, nextDelayedSQL, micros(now))
 	batch.Query(func(row Row) error { return row.Scan(intoTime(&timeout)) }, nextTimeoutSQL)
+	batch.Query(func(row Row) error {
+		limit, err := scanLimit(row)
+		if bucket := limit.bucket(); err == nil && bucket.tokens(now) == 0 {
+			sooner(bucket.nextToken(now))
+		}
+		return err
+	}, filledLaterSQL, now.UnixNano())
 	if err := q.Read().Run(ctx, &batch); err != nil {
 		return time.Time{}, fmt.Errorf("next change of the queue: %w", err)
 	}
-	if ready.IsZero() || (!timeout.IsZero() && timeout.Before(ready)) {
-		return timeout, nil
-	}
-	return ready, nil
+	sooner(ready)
+	sooner(timeout)
+	return next, nil
 }
 
 func scanJob(row Row) (storage.Job, error) {
 	var job storage.Job
 	var input, status string
 	err := row.Scan(&job.ID, &job.TaskID, &job.RunID, &job.NodeKey, &job.Path, &job.Visit, &job.Attempt,
-		&job.Service, &input, &job.Priority, &status, &job.Deliveries, intoTime(&job.AvailableAt),
+		&job.RunNo, &job.Service, &input, &job.Priority, &status, &job.Deliveries, intoTime(&job.AvailableAt),
 		&job.WorkerID, &job.Token, intoTime(&job.TimeoutAt), intoTime(&job.CreatedAt), intoTime(&job.StartedAt),
 		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath)
 	job.Input = json.RawMessage(input)

@@ -15,11 +15,20 @@ const readyJobsSQL = selectJobSQL + `
 WHERE status = 'pending' AND service = $1 AND available_at <= $2
 ORDER BY priority DESC, available_at, id LIMIT $3`
 
-// The same rows, but only what the index holds.
+// The same, but none of a service with a limit: who claims those locks the
+// limit first.
+const freelyReadyJobsSQL = selectJobSQL + `
+WHERE status = 'pending' AND service = $1 AND available_at <= $2
+    AND NOT EXISTS (SELECT 1 FROM service_limits WHERE service = $1)
+ORDER BY priority DESC, available_at, id LIMIT $3`
+
+// The same rows, but only what the index holds, and whether there is a limit.
 const peekJobsSQL = `
-SELECT id, priority, available_at FROM jobs
+SELECT id, priority, available_at, (SELECT COUNT(*) FROM service_limits WHERE service = $1) FROM jobs
 WHERE status = 'pending' AND service = $1 AND available_at <= $2
 ORDER BY priority DESC, available_at, id LIMIT $3`
+
+const hasLimitSQL = `SELECT 1 FROM service_limits WHERE service = $1`
 
 const claimJobSQL = `
 UPDATE jobs SET status = 'claimed', deliveries = deliveries + 1, worker_id = $2, token = $3, started_at = $4, timeout_at = $5
@@ -29,32 +38,14 @@ WHERE id = $1`
 func (q *Queue) ClaimJobs(ctx context.Context, claim storage.ClaimJobs) ([]storage.Job, error) {
 	claim.WorkerID = clean(claim.WorkerID)
 	wanted := slices.DeleteFunc(slices.Sorted(slices.Values(claim.Services)), func(s string) bool { return !storable(s) })
-	var claimed []storage.Job
+	var done *claiming
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
-		claimed = []storage.Job{}
 		services := slices.Compact(slices.Clone(wanted))
-		turn := q.turns.of(services)
-		for len(services) > 0 && len(claimed) < claim.Max {
-			shares, err := q.shareOut(ctx, tx, claim, services, claim.Max-len(claimed), turn)
+		done = newClaiming(tx, q.Dialect(), claim, q.turns.of(services))
+		for len(services) > 0 && len(done.claimed) < claim.Max {
+			rest, err := done.round(ctx, services)
 			if err != nil {
 				return err
-			}
-			locked, err := q.lockReady(ctx, tx, claim, shares)
-			if err != nil {
-				return err
-			}
-			jobs := takeTurns(locked, claim.Max-len(claimed), turn)
-			if err := markClaimed(ctx, tx, claim, jobs); err != nil {
-				return err
-			}
-			claimed = append(claimed, jobs...)
-			turn.serve(jobs...)
-
-			// A service that gave less than its share has nothing left that
-			// others are not claiming; its share goes to the rest.
-			rest := slices.DeleteFunc(services, func(s string) bool { return len(locked[s]) < shares[s] })
-			if len(rest) == len(services) {
-				break
 			}
 			services = rest
 		}
@@ -63,67 +54,257 @@ func (q *Queue) ClaimJobs(ctx context.Context, claim storage.ClaimJobs) ([]stora
 	if err != nil {
 		return nil, fmt.Errorf("claim jobs: %w", err)
 	}
-	q.turns.served(claimed)
-	return claimed, nil
+	q.turns.served(done.claimed)
+	done.tellHeldBack()
+	return done.claimed, nil
+}
+
+// claiming is one ClaimJobs in its transaction.
+type claiming struct {
+	tx      Tx
+	dialect Dialect
+	claim   storage.ClaimJobs
+	turn    *turnOrder
+
+	claimed  []storage.Job
+	looked   bool                 // at what is ready, and so at who has a limit
+	limited  map[string]bool      // the services found to have one
+	limits   map[string]*limitRow // those that are locked; nil for one that is gone
+	lastLock string
+	heldBack map[string]*limitRow // those whose rate cut a share
+}
+
+func newClaiming(tx Tx, dialect Dialect, claim storage.ClaimJobs, turn *turnOrder) *claiming {
+	return &claiming{
+		tx: tx, dialect: dialect, claim: claim, turn: turn, claimed: []storage.Job{},
+		limited: map[string]bool{}, limits: map[string]*limitRow{}, heldBack: map[string]*limitRow{},
+	}
+}
+
+// round claims each service's share of what is still wanted and returns the
+// services for another round; none when it would claim nothing more.
+func (c *claiming) round(ctx context.Context, services []string) ([]string, error) {
+	want := c.claim.Max - len(c.claimed)
+	shares, err := c.shareOut(ctx, services, want)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.lockLimits(ctx, shares); err != nil {
+		return nil, err
+	}
+	known := len(c.limited)
+	locked, err := c.lockReady(ctx, shares)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.limited) > known {
+		return services, nil // now that it is known, in another way
+	}
+	jobs := takeTurns(locked, want, c.turn)
+	if err := c.markClaimed(ctx, jobs); err != nil {
+		return nil, err
+	}
+	c.claimed = append(c.claimed, jobs...)
+	c.turn.serve(jobs...)
+
+	// A service that gave less than its share has nothing left that others are
+	// not claiming; its share goes to the rest.
+	rest := slices.DeleteFunc(slices.Clone(services), func(s string) bool { return len(locked[s]) < shares[s] })
+	if len(rest) == len(services) {
+		return nil, nil
+	}
+	return rest, nil
 }
 
 // shareOut says how many jobs to take of each service. It looks without locks:
 // a lock on a job that is not taken in the end would hide it from another
 // claimer, which might then go away empty-handed.
-func (q *Queue) shareOut(ctx context.Context, tx Tx, claim storage.ClaimJobs, services []string, want int, turn *turnOrder) (map[string]int, error) {
-	if len(services) == 1 {
+func (c *claiming) shareOut(ctx context.Context, services []string, want int) (map[string]int, error) {
+	if len(services) == 1 && !c.limited[services[0]] {
 		return map[string]int{services[0]: want}, nil
 	}
-	var batch Batch
-	ready := make(map[string][]storage.Job, len(services))
-	for _, service := range services {
-		batch.Query(func(row Row) error {
-			job := storage.Job{Service: service}
-			err := row.Scan(&job.ID, &job.Priority, intoTime(&job.AvailableAt))
-			ready[service] = append(ready[service], job)
-			return err
-		}, peekJobsSQL, service, micros(claim.Now), want)
+	ready, err := c.peek(ctx, services, want)
+	if err != nil {
+		return nil, err
 	}
-	if err := tx.Run(ctx, &batch); err != nil {
+	if err := c.hold(ctx, ready); err != nil {
 		return nil, err
 	}
 	shares := map[string]int{}
-	for _, job := range takeTurns(ready, want, turn) {
+	for _, job := range takeTurns(ready, want, c.turn) {
 		shares[job.Service]++
 	}
 	return shares, nil
 }
 
-// lockReady reads each service's share of jobs for claiming.
-func (q *Queue) lockReady(ctx context.Context, tx Tx, claim storage.ClaimJobs, shares map[string]int) (map[string][]storage.Job, error) {
+func (c *claiming) peek(ctx context.Context, services []string, want int) (map[string][]storage.Job, error) {
+	c.looked = true
 	var batch Batch
-	locked := make(map[string][]storage.Job, len(shares))
-	for _, service := range slices.Sorted(maps.Keys(shares)) {
+	ready := make(map[string][]storage.Job, len(services))
+	for _, service := range services {
 		batch.Query(func(row Row) error {
-			job, err := scanJob(row)
-			locked[service] = append(locked[service], job)
+			job := storage.Job{Service: service}
+			var limits int
+			err := row.Scan(&job.ID, &job.Priority, intoTime(&job.AvailableAt), &limits)
+			ready[service] = append(ready[service], job)
+			if limits > 0 {
+				c.limited[service] = true
+			}
 			return err
-		}, readyJobsSQL+q.Dialect().SkipLocked, service, micros(claim.Now), shares[service])
+		}, peekJobsSQL, service, micros(c.claim.Now), want)
 	}
-	if len(batch.Statements) == 0 {
-		return locked, nil
-	}
-	return locked, tx.Run(ctx, &batch)
+	return ready, c.tx.Run(ctx, &batch)
 }
 
-// markClaimed writes the claims, and sets the jobs to what they are after it.
-func markClaimed(ctx context.Context, tx Tx, claim storage.ClaimJobs, jobs []storage.Job) error {
+// hold cuts what is ready of the services with a limit down to what it allows.
+// It looks without locks here too: a limit that is used up, of which there are
+// many polls while it lasts, makes nobody wait.
+func (c *claiming) hold(ctx context.Context, ready map[string][]storage.Job) error {
+	var unlocked []string
+	for service := range ready {
+		if _, locked := c.limits[service]; c.limited[service] && !locked {
+			unlocked = append(unlocked, service)
+		}
+	}
+	looked, err := readLimits(ctx, c.tx, unlocked, "")
+	if err != nil {
+		return err
+	}
+	for service, jobs := range ready {
+		limit := c.limits[service]
+		if limit == nil {
+			limit = looked[service]
+		}
+		if limit != nil {
+			ready[service] = jobs[:c.places(limit, len(jobs))]
+		}
+	}
+	return nil
+}
+
+// places is how many jobs of a service the limit lets this claim have, up to
+// most. It remembers when the rate is what holds some back.
+func (c *claiming) places(limit *limitRow, most int) int {
+	if limit.tokens(c.claim.Now, most) < most {
+		c.heldBack[limit.Service] = limit
+	}
+	return limit.places(c.claim.Now, most)
+}
+
+// lockLimits locks the limits of services that have a share, and cuts from the
+// shares what others have taken of them since.
+func (c *claiming) lockLimits(ctx context.Context, shares map[string]int) error {
+	// Limits are locked in order of their services. One that comes too late for
+	// that, in a later round, is taken only if nobody else has it.
+	var inOrder, late []string
+	for service := range shares {
+		if _, locked := c.limits[service]; locked || !c.limited[service] {
+			continue
+		}
+		if service > c.lastLock {
+			inOrder = append(inOrder, service)
+		} else {
+			late = append(late, service)
+		}
+	}
+	limits, err := readLimits(ctx, c.tx, inOrder, c.dialect.ForUpdate)
+	if err != nil {
+		return err
+	}
+	for _, service := range inOrder {
+		c.limits[service] = limits[service]
+		c.lastLock = max(c.lastLock, service)
+	}
+	limits, err = readLimits(ctx, c.tx, late, c.dialect.SkipLocked)
+	if err != nil {
+		return err
+	}
+	for service, limit := range limits {
+		c.limits[service] = limit
+	}
+	return nil
+}
+
+// lockReady reads each service's share of jobs for claiming.
+func (c *claiming) lockReady(ctx context.Context, shares map[string]int) (map[string][]storage.Job, error) {
+	var batch Batch
+	jobs := make(map[string][]storage.Job, len(shares))
+	for _, service := range slices.Sorted(maps.Keys(shares)) {
+		statement, share := freelyReadyJobsSQL, shares[service]
+		if c.limited[service] {
+			limit, locked := c.limits[service]
+			if !locked {
+				continue // another claimer has it
+			}
+			statement = readyJobsSQL
+			if limit != nil {
+				share = c.places(limit, share)
+			}
+		} else if !c.looked {
+			batch.Query(func(Row) error {
+				c.limited[service] = true
+				return nil
+			}, hasLimitSQL, service)
+		}
+		if share == 0 {
+			continue
+		}
+		batch.Query(func(row Row) error {
+			job, err := scanJob(row)
+			jobs[service] = append(jobs[service], job)
+			return err
+		}, statement+c.dialect.SkipLocked, service, micros(c.claim.Now), share)
+	}
+	if len(batch.Statements) == 0 {
+		return jobs, nil
+	}
+	return jobs, c.tx.Run(ctx, &batch)
+}
+
+// markClaimed writes the claims and what they take of the limits, and sets the
+// jobs to what they are after it.
+func (c *claiming) markClaimed(ctx context.Context, jobs []storage.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	var batch Batch
+	taken := map[string]int{}
 	for i := range jobs {
 		job := &jobs[i]
 		job.Status = storage.JobClaimed
 		job.Deliveries++
-		job.WorkerID, job.Token = claim.WorkerID, claim.NewToken()
-		job.StartedAt, job.TimeoutAt = claim.Now, claim.VisibleUntil
+		job.WorkerID, job.Token = c.claim.WorkerID, c.claim.NewToken()
+		job.StartedAt, job.TimeoutAt = c.claim.Now, c.claim.VisibleUntil
 		batch.Exec(claimJobSQL, job.ID, job.WorkerID, job.Token, micros(job.StartedAt), micros(job.TimeoutAt))
+		taken[job.Service]++
 	}
-	return tx.Run(ctx, &batch)
+	for service, count := range taken {
+		limit := c.limits[service]
+		if limit == nil {
+			continue
+		}
+		limit.claimed += count
+		if limit.RatePerSecond > 0 {
+			bucket := limit.bucket()
+			bucket.take(c.claim.Now, count)
+			limit.fullAt = bucket.fullAt
+			batch.Exec(spendSQL, service, bucket.fullAt)
+		}
+	}
+	return c.tx.Run(ctx, &batch)
+}
+
+// tellHeldBack tells the caller of the rates that are used up now.
+func (c *claiming) tellHeldBack() {
+	if c.claim.HeldBack == nil {
+		return
+	}
+	for service, limit := range c.heldBack {
+		if locked := c.limits[service]; locked != nil {
+			limit = locked // it knows what this claim took
+		}
+		if bucket := limit.bucket(); bucket.tokens(c.claim.Now) == 0 {
+			c.claim.HeldBack(service, bucket.nextToken(c.claim.Now))
+		}
+	}
 }

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -26,20 +25,25 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 	for i := range completions {
 		ids[i] = completions[i].JobID
 	}
-	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-		for i, done := range completions {
-			job := jobs[done.JobID]
-			if outcomes[i] = judgeCompletion(job, done); outcomes[i] != nil || finished(job.Status) {
-				continue
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+			ended := endedClaims{}
+			for i, done := range completions {
+				job := jobs[done.JobID]
+				if outcomes[i] = judgeCompletion(job, done); outcomes[i] != nil || finished(job.Status) {
+					continue
+				}
+				ended.add(job)
+				job.Status = storage.JobCompleted
+				if done.Failed {
+					job.Status = storage.JobFailed
+				}
+				job.ResultHash = done.Hash
+				batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, clean(done.LogPath))
+				batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
 			}
-			job.Status = storage.JobCompleted
-			if done.Failed {
-				job.Status = storage.JobFailed
-			}
-			job.ResultHash = done.Hash
-			batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, clean(done.LogPath))
-			batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
-		}
+			ended.hintRoom(batch, tx)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("complete jobs: %w", err)
@@ -88,111 +92,6 @@ func holdsClaim(job *storage.Job, workerID, token string, unnamed bool) bool {
 // finished tells whether a worker's answer was accepted.
 func finished(status storage.JobStatus) bool {
 	return status == storage.JobCompleted || status == storage.JobFailed
-}
-
-const extendClaimSQL = `UPDATE jobs SET status = 'claimed', timeout_at = $2 WHERE id = $1`
-
-// ExtendClaims implements storage.Queue.
-func (q *Queue) ExtendClaims(ctx context.Context, claims []storage.ClaimRef, until time.Time) (storage.Outcomes, error) {
-	outcomes := make(storage.Outcomes, len(claims))
-	if len(claims) == 0 {
-		return outcomes, nil
-	}
-	ids := make([]string, len(claims))
-	for i := range claims {
-		ids[i] = claims[i].JobID
-	}
-	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-		for i, claim := range claims {
-			job := jobs[claim.JobID]
-			if outcomes[i] = judgeExtension(job, claim); outcomes[i] == nil {
-				job.Status = storage.JobClaimed
-				batch.Exec(extendClaimSQL, job.ID, micros(until))
-			}
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("extend claims: %w", err)
-	}
-	return outcomes, nil
-}
-
-func judgeExtension(job *storage.Job, claim storage.ClaimRef) error {
-	switch {
-	case job == nil:
-		return storage.ErrNotFound
-	case job.Status == storage.JobWithdrawn:
-		return storage.ErrEnded
-	case job.Status != storage.JobPending && job.Status != storage.JobClaimed:
-		return storage.ErrClaimLost
-	case !holdsClaim(job, claim.WorkerID, claim.Token, job.Status == storage.JobClaimed):
-		return storage.ErrClaimLost
-	}
-	return nil
-}
-
-const (
-	// What PutJobs finds when it comes after the withdrawal.
-	forestallJobSQL = `
-INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority,
-    status, deliveries, available_at, worker_id, token, created_at, finished_at, result_hash, log_path)
-VALUES ($1, '', '', '', '', 0, 0, '', '{}', 0, 'withdrawn', 0, $2, '', '', $2, $2, '', '')
-ON CONFLICT DO NOTHING`
-
-	withdrawJobSQL = `UPDATE jobs SET status = 'withdrawn', finished_at = $2 WHERE id = $1`
-)
-
-// WithdrawJobs implements storage.Queue. It makes the unknown ones first, so
-// that all are there to be locked, and a PutJobs at the same time is either
-// before it or too late.
-func (q *Queue) WithdrawJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
-	if len(ids) == 0 {
-		return storage.Outcomes{}, nil
-	}
-	outcomes, err := sift(ids, refuseNewID, func(ids []string) ([]error, error) {
-		return q.withdrawJobs(ctx, ids, at)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("withdraw jobs: %w", err)
-	}
-	return outcomes, nil
-}
-
-// refuseNewID refuses the id of a row that would be made.
-func refuseNewID(id *string) (error, bool) {
-	if storable(*id) {
-		return nil, false
-	}
-	return storage.ErrInvalidText, true
-}
-
-func (q *Queue) withdrawJobs(ctx context.Context, ids []string, at time.Time) ([]error, error) {
-	outcomes := make([]error, len(ids))
-	var forestall Batch
-	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
-		forestall.Exec(forestallJobSQL, ids[i], micros(at))
-	}
-	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
-		if err := tx.Run(ctx, &forestall); err != nil {
-			return err
-		}
-		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-			for i, id := range ids {
-				job := jobs[id]
-				switch job.Status {
-				case storage.JobPending, storage.JobClaimed:
-					outcomes[i] = nil
-					job.Status = storage.JobWithdrawn
-					batch.Exec(withdrawJobSQL, id, micros(at))
-				case storage.JobWithdrawn:
-					outcomes[i] = nil
-				case storage.JobCompleted, storage.JobFailed, storage.JobDead:
-					outcomes[i] = storage.ErrEnded
-				}
-			}
-		})
-	})
-	return outcomes, err
 }
 
 // change is changeIn in a transaction of its own.

@@ -47,7 +47,8 @@ func (q *Queue) ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, 
 		}
 		hinted := map[string]bool{}
 		for _, job := range jobs {
-			if job.Status == storage.JobPending && !hinted[job.Service] {
+			// A job that died leaves its place to another.
+			if !hinted[job.Service] {
 				hinted[job.Service] = true
 				tx.Hint(job.Service)
 			}

@@ -1,0 +1,117 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+// ListDead implements storage.Queue.
+func (q *Queue) ListDead(ctx context.Context, query storage.DeadQuery) (storage.Page[storage.Job], error) {
+	page := storage.Page[storage.Job]{Items: []storage.Job{}}
+	count, list := listDead(query)
+	count.Row = func(row Row) error { return row.Scan(&page.Total) }
+	list.Row = appendTo(&page.Items, scanJob)
+	if err := q.Read().Run(ctx, &Batch{Statements: []Statement{count, list}}); err != nil {
+		return storage.Page[storage.Job]{}, fmt.Errorf("list dead jobs: %w", err)
+	}
+	if len(page.Items) > query.Limit {
+		page.Items = page.Items[:query.Limit]
+		page.Next = page.Items[query.Limit-1].ID
+	}
+	return page, nil
+}
+
+// listDead makes the two statements of a query. The status is spelled out for
+// the indexes jobs_dead_newest and jobs_dead_service.
+func listDead(query storage.DeadQuery) (count, page Statement) {
+	where := conditions{terms: []string{`status = 'dead'`}}
+	where.equal("service", query.Service)
+	count = Statement{SQL: `SELECT COUNT(*) FROM jobs` + where.String(), Args: where.args}
+
+	where.less("id", query.Cursor)
+	page.SQL = selectJobSQL + where.String() +
+		fmt.Sprintf(` ORDER BY id DESC LIMIT $%d OFFSET $%d`, len(where.args)+1, len(where.args)+2)
+	// One more than asked for tells whether the page is the last.
+	page.Args = append(slices.Clone(where.args), query.Limit+1, query.Offset)
+	return count, page
+}
+
+const (
+	requeueJobSQL = `
+UPDATE jobs SET status = 'pending', deliveries = 0, available_at = $2, worker_id = '', token = '',
+    timeout_at = NULL, started_at = NULL, finished_at = NULL
+WHERE id = $1`
+
+	discardJobSQL = `UPDATE jobs SET status = 'withdrawn', input = '{}', finished_at = $2 WHERE id = $1`
+)
+
+// RequeueJobs implements storage.Queue.
+func (q *Queue) RequeueJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(ids))
+	if len(ids) == 0 {
+		return outcomes, nil
+	}
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+			for i, id := range ids {
+				job := jobs[id]
+				if outcomes[i] = judgeDead(job); outcomes[i] != nil {
+					continue
+				}
+				if job.Status == storage.JobWithdrawn {
+					outcomes[i] = storage.ErrEnded
+					continue
+				}
+				job.Status = storage.JobPending
+				batch.Exec(requeueJobSQL, id, micros(at))
+				// A job has one message at most; its next end writes another.
+				batch.Exec(ackResultSQL, id)
+				tx.Hint(job.Service)
+			}
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("requeue jobs: %w", err)
+	}
+	return outcomes, nil
+}
+
+// DiscardJobs implements storage.Queue.
+func (q *Queue) DiscardJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
+	outcomes := make(storage.Outcomes, len(ids))
+	if len(ids) == 0 {
+		return outcomes, nil
+	}
+	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+		for i, id := range ids {
+			job := jobs[id]
+			if outcomes[i] = judgeDead(job); outcomes[i] == nil && job.Status == storage.JobDead {
+				job.Status = storage.JobWithdrawn
+				batch.Exec(discardJobSQL, id, micros(at))
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("discard jobs: %w", err)
+	}
+	return outcomes, nil
+}
+
+// judgeDead is nil for a job that is dead, or withdrawn.
+func judgeDead(job *storage.Job) error {
+	if job == nil {
+		return storage.ErrNotFound
+	}
+	switch job.Status {
+	case storage.JobPending, storage.JobClaimed:
+		return storage.ErrConflict
+	case storage.JobCompleted, storage.JobFailed:
+		return storage.ErrEnded
+	case storage.JobDead, storage.JobWithdrawn:
+	}
+	return nil
+}
