@@ -45,7 +45,7 @@ func newWorld(t *rapid.T, program Program) *world {
 		signals: newLedger(),
 	}
 	w.mood = w.oneOf("mood", happenings...)
-	w.unlucky = rapid.SampledFrom([]int{0, 2, 2, 5}).Draw(t, "unlucky")
+	w.unlucky = rapid.SampledFrom([]int{0, 2, 2, 5, 8}).Draw(t, "unlucky")
 	w.follower = follower{world: w, state: NewState()}
 	return w
 }
@@ -197,7 +197,7 @@ func (w *world) answer(id string) *RunResult {
 		result.Error = &RunError{
 			Code:    w.oneOf("code", "worker_error", CodeTimeout),
 			Message: "no luck with " + w.asked[id].Path + w.oneOf("detail", "", "", padding),
-			Final:   w.upTo(3, "final") == 0,
+			Final:   w.upTo(9, "final") == 9,
 		}
 	case luck == 9:
 		// No result at all, which is null.

@@ -68,7 +68,9 @@ func (l *ledger) ended(w *world, node *flow.PlanNode, row *storage.NodeRun) {
 func (l *ledger) wrote(w *world, row *storage.NodeRun) {
 	node, branch := w.at(row.Path)
 	around, _ := cutLast(row.Path)
-	ended := row.Status == storage.RunOK || row.ErrorCode == CodeNoEdge || row.ErrorCode == CodeNoChoice
+	// It may have written and then found no way on, unless that was inside it.
+	noWay := (row.ErrorCode == CodeNoEdge || row.ErrorCode == CodeNoChoice) && (node.Subflow == nil || len(row.Output) > 0)
+	ended := row.Status == storage.RunOK || noWay
 	if !ended || branch && strings.Contains(around, "/") || !branch && around != "" {
 		return
 	}

@@ -83,6 +83,7 @@ func (w *world) holdRetry(row *storage.NodeRun) {
 	if answer == nil || answer.Error == nil || answer.Error.Final || tries > retry.Max {
 		return
 	}
+	require.Empty(w.t, row.SubStatus, "run %d has tries left, and is not the last", row.No)
 	again := slices.ContainsFunc(w.active(), func(f frameAt) bool { return f.path == row.Path })
 	next := w.named[place(row, row.Attempt+1)]
 	require.True(w.t, again || next > 0, "run %d has %d tries left", row.No, 1+retry.Max-tries)
