@@ -33,6 +33,8 @@ type Config struct {
 	PlanCache      int           `help:"Compiled flow versions kept in memory." default:"1000" env:"SCHEDULER_PLAN_CACHE"`
 	ExecutionDrain time.Duration `help:"How long a stop waits for executions under way; after it they are cut off and repeated elsewhere." default:"10s" env:"SCHEDULER_EXECUTION_DRAIN"`
 
+	RunLogBytes int `name:"run-log-bytes" help:"Bytes of one run's log; what comes after is left out." default:"1048576" env:"SCHEDULER_RUN_LOG_BYTES"`
+
 	ScriptAllow       []string `help:"Commands that flows may run on this machine (exec_type local_script): absolute paths, or names found in /usr/local/bin, /usr/bin and /bin. None by default. Whoever may publish flows can do with them all that they can be made to do; an interpreter can be made to do anything." env:"SCHEDULER_SCRIPT_ALLOW" placeholder:"COMMAND"`
 	ScriptOutputBytes int      `help:"Bytes of a script's output." default:"1048576" env:"SCHEDULER_SCRIPT_OUTPUT_BYTES"`
 	ScriptMaxRunning  int      `help:"Scripts run at once; more wait their turn." default:"16" env:"SCHEDULER_SCRIPT_MAX_RUNNING"`
@@ -65,6 +67,7 @@ func (c *Config) Validate() error {
 	check(c.MaxSteps > 0, "max-steps", "must be positive")
 	check(c.PlanCache > 0, "plan-cache", "must be positive")
 	check(c.ExecutionDrain >= 0, "execution-drain", "must not be negative")
+	check(c.RunLogBytes > 0, "run-log-bytes", "must be positive")
 	for _, command := range c.ScriptAllow {
 		bare := command != "" && !strings.ContainsRune(command, filepath.Separator)
 		check(bare || filepath.IsAbs(command), "script-allow", fmt.Sprintf("%q is neither an absolute path nor a bare name", command))

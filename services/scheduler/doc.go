@@ -13,6 +13,7 @@
 //     and invariants that make a crash at any moment harmless.
 //   - internal/execute, internal/workers, internal/localfunc: how an attempt
 //     is carried out, scripts on this machine included.
+//   - internal/runlog: what executions write besides their results.
 //   - internal/outbox: what goes to the queue-gateway.
 //   - internal/plans: compiled flow versions.
 //   - internal/api: the routes.

@@ -17,6 +17,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runlog"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
@@ -60,7 +61,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	scripts, err := execute.NewScripts(execute.ScriptConfig{
-		Allow: cfg.ScriptAllow, MaxOutput: cfg.ScriptOutputBytes, MaxRunning: cfg.ScriptMaxRunning,
+		Allow: cfg.ScriptAllow, MaxOutput: cfg.ScriptOutputBytes, MaxLog: cfg.RunLogBytes, MaxRunning: cfg.ScriptMaxRunning,
 	})
 	if err != nil {
 		return nil, err
@@ -77,6 +78,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	s := &Service{store: store}
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
 	intake := results.Intake{Store: store, Now: storage.Now}
+	logs := runlog.Book{Store: store, Most: cfg.RunLogBytes, Now: storage.Now}
 	s.outbox = outbox.New(outbox.Deps{
 		Store: store, Queue: queue, Results: intake, Log: deps.Log, Now: storage.Now,
 	})
@@ -94,10 +96,12 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		},
 	}, runner.Deps{
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
-		Executor: execute.New(execute.Deps{Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Log: deps.Log}),
+		Executor: execute.New(execute.Deps{
+			Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Logs: logs, Log: deps.Log,
+		}),
 	})
 	s.routes = api.Routes(api.Deps{
-		Store: store, Plans: cache, Runner: s.runner, Results: intake, Now: storage.Now,
+		Store: store, Plans: cache, Runner: s.runner, Results: intake, Logs: logs, Now: storage.Now,
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
 	})
 	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {

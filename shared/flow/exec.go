@@ -62,6 +62,18 @@ func Priority(params json.RawMessage) int {
 	return int(n)
 }
 
+// Delay is how long a job is kept from workers by the delay_ms in the effective
+// params, for exec_type queue; 0 when there is none that is a whole number from
+// 0 to a year.
+func Delay(params json.RawMessage) time.Duration {
+	raw, _ := rawjson.Field(params, "delay_ms")
+	n, err := rawjson.Int(raw)
+	if err != nil || n < 0 || n > longestWait.Milliseconds() {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
 // Routing is how a push execution picks workers.
 type Routing struct {
 	WeightedByLoad bool
@@ -78,8 +90,8 @@ type Retry struct {
 	Jitter  float64       // 0 to 1
 }
 
-// longestWait keeps a growing backoff inside what a duration and a due time
-// can hold.
+// longestWait keeps a growing backoff, and a job's delay, inside what a duration
+// and a due time can hold.
 const longestWait = 365 * 24 * time.Hour
 
 // Delay is the wait after the given attempt (from 1) failed. chance, in [0,1),

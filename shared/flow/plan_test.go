@@ -287,6 +287,17 @@ func TestPriority_ReadsWholeNumbers(t *testing.T) {
 	}
 }
 
+func TestDelay_ReadsMilliseconds(t *testing.T) {
+	t.Parallel()
+	for params, want := range map[string]time.Duration{
+		`{"delay_ms":1500}`: 1500 * time.Millisecond, `{"delay_ms":0}`: 0, `{}`: 0, ``: 0, `{"delay_ms":-1}`: 0, `{"delay_ms":1.5}`: 0,
+		`{"delay_ms":"1500"}`: 0, `{"delay_ms":null}`: 0, `{"delay_ms":31536000000}`: 365 * 24 * time.Hour, `{"delay_ms":31536000001}`: 0,
+		`{"delay_ms":9223372036854775807}`: 0, `{"delay_ms":99999999999999999999}`: 0,
+	} {
+		require.Equal(t, want, flow.Delay(json.RawMessage(params)), params)
+	}
+}
+
 func TestPlan_IsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	plan := everyField(t)

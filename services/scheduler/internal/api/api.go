@@ -23,7 +23,16 @@ type Deps struct {
 	Runner    Runner
 	Results   Results
 	Approvals Approvals
+	Logs      Logs
 	Now       func() time.Time
+}
+
+// Logs keeps what executions write besides their results, and who carries
+// queued runs out.
+type Logs interface {
+	Read(ctx context.Context, query storage.RunLogQuery) (storage.RunLog, error)
+	// Report returns nil once all of it is durable.
+	Report(ctx context.Context, reports []schedulerapi.RunProgress) error
 }
 
 // Approvals lists and decides what waits for somebody's decision.
@@ -60,6 +69,7 @@ func Routes(deps Deps) []httpx.Route {
 		{Method: http.MethodGet, Path: "/tasks", Handler: a.list},
 		{Method: http.MethodGet, Path: "/tasks/get", Handler: a.get},
 		{Method: http.MethodGet, Path: "/tasks/runs", Handler: a.runs},
+		{Method: http.MethodGet, Path: "/tasks/logs", Handler: a.logs},
 		{Method: http.MethodGet, Path: "/tasks/events", Handler: a.events},
 		{Method: http.MethodPost, Path: "/tasks/signal", Handler: a.signal},
 		{Method: http.MethodPost, Path: "/tasks/cancel", Handler: a.cancel},
@@ -67,6 +77,7 @@ func Routes(deps Deps) []httpx.Route {
 		{Method: http.MethodGet, Path: "/approvals", Handler: a.approvals},
 		{Method: http.MethodPost, Path: "/approvals/decide", Handler: a.decide},
 		{Method: http.MethodPost, Path: "/internal/results", Handler: a.results, Internal: true},
+		{Method: http.MethodPost, Path: "/internal/runs/progress", Handler: a.progress, Internal: true},
 	}
 }
 

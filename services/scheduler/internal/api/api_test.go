@@ -17,6 +17,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/results"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runlog"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -102,6 +103,7 @@ func setup(t *testing.T) *fixture {
 	})
 	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{
 		Store: store, Plans: c, Runner: r, Results: results.Intake{Store: store, Now: storage.Now}, Now: storage.Now,
+		Logs:      runlog.Book{Store: store, Most: maxLog, Now: storage.Now},
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: r, Log: zap.NewNop(), Now: storage.Now}),
 	}))
 	require.NoError(t, err)

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // The codes of failed executions. engine.CodeTimeout is the one for time-outs.
@@ -38,7 +40,14 @@ type Executor struct {
 	push    *push
 	funcs   localfunc.Registry
 	scripts *Scripts
+	logs    Logs
 	log     *zap.Logger
+}
+
+// Logs is where runs' logs are kept.
+type Logs interface {
+	// Append adds text to a run's log, trying again until ctx ends.
+	Append(ctx context.Context, run storage.RunRef, text string) error
 }
 
 // Deps are what an executor is given.
@@ -46,12 +55,13 @@ type Deps struct {
 	Pool    Pool // of push workers
 	Funcs   localfunc.Registry
 	Scripts *Scripts
+	Logs    Logs // of scripts
 	Log     *zap.Logger
 }
 
 // New makes an executor.
 func New(deps Deps) *Executor {
-	return &Executor{push: newPush(deps.Pool), funcs: deps.Funcs, scripts: deps.Scripts, log: deps.Log}
+	return &Executor{push: newPush(deps.Pool), funcs: deps.Funcs, scripts: deps.Scripts, logs: deps.Logs, log: deps.Log}
 }
 
 // Do carries out one attempt. It returns when the attempt has ended, within
@@ -63,7 +73,7 @@ func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (e
 	case flow.ExecLocalFunc:
 		result = e.local(ctx, taskID, x)
 	case flow.ExecLocalScript:
-		result = e.scripts.do(ctx, x)
+		result = e.scripts.do(ctx, x, func(text string) { e.keepLog(ctx, taskID, x, text) })
 	case flow.ExecHTTP, flow.ExecQueue:
 		result = e.push.do(ctx, taskID, x)
 	}
@@ -72,6 +82,21 @@ func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (e
 	}
 	result.RunID = x.RunID
 	return result, nil
+}
+
+// logPatience bounds the wait for a database that takes no log.
+const logPatience = 5 * time.Second
+
+// keepLog keeps what an execution wrote, also of one that is aborted. It is done
+// before the result is, so whoever sees the run ended finds all of it; but no
+// result is lost for its log.
+func (e *Executor) keepLog(ctx context.Context, taskID string, x engine.Execution, text string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logPatience)
+	defer cancel()
+	run := storage.RunRef{TaskID: taskID, No: x.RunNo, ID: x.RunID}
+	if err := e.logs.Append(ctx, run, text); err != nil {
+		e.log.Error("run_log_not_kept", zap.String("task_id", taskID), zap.String("run_id", x.RunID), zap.Error(err))
+	}
 }
 
 func (e *Executor) local(ctx context.Context, taskID string, x engine.Execution) (result engine.RunResult) {

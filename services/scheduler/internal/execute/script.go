@@ -18,6 +18,7 @@ import (
 type ScriptConfig struct {
 	Allow      []string // commands: absolute paths, and bare names to be found in scriptPath
 	MaxOutput  int      // bytes of standard output
+	MaxLog     int      // bytes of standard error
 	MaxRunning int      // scripts at once; more wait their turn
 }
 
@@ -27,9 +28,9 @@ type ScriptConfig struct {
 // process group with it. It is no sandbox: a script has the rights of the
 // scheduler's user.
 type Scripts struct {
-	allowed   allowList
-	maxOutput int
-	places    chan struct{}
+	allowed allowList
+	most    limits
+	places  chan struct{}
 }
 
 // NewScripts finds the allowed commands once, so that what a name means does
@@ -39,12 +40,15 @@ func NewScripts(cfg ScriptConfig) (*Scripts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the commands that scripts may use: %w", err)
 	}
-	return &Scripts{allowed: allowed, maxOutput: cfg.MaxOutput, places: make(chan struct{}, cfg.MaxRunning)}, nil
+	return &Scripts{
+		allowed: allowed, most: limits{output: cfg.MaxOutput, log: cfg.MaxLog}, places: make(chan struct{}, cfg.MaxRunning),
+	}, nil
 }
 
-// do runs the script of one attempt. The attempt's time begins when it has a
-// place: to wait for one is no work.
-func (s *Scripts) do(ctx context.Context, x engine.Execution) engine.RunResult {
+// do runs the script of one attempt, and hands what it wrote to standard error
+// to log. The attempt's time begins when it has a place: to wait for one is no
+// work.
+func (s *Scripts) do(ctx context.Context, x engine.Execution, log func(text string)) engine.RunResult {
 	script := x.Exec.Script
 	cmd, refused := s.allowed.command(script)
 	if refused != nil {
@@ -67,16 +71,26 @@ func (s *Scripts) do(ctx context.Context, x engine.Execution) engine.RunResult {
 		ctx, cancel = context.WithTimeout(ctx, x.Timeout)
 		defer cancel()
 	}
-	end, err := cmd.run(ctx, s.maxOutput)
+	end, err := cmd.run(ctx, s.most)
+	result := s.result(ctx, x, end, err)
+	if err == nil {
+		log(string(end.log.bytes))
+	}
+	return result
+}
+
+// result is what the end of a script's process means, or err, for which it did
+// not begin.
+func (s *Scripts) result(ctx context.Context, x engine.Execution, end ended, err error) engine.RunResult {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded): // before it had begun
 		return timedOut(x).RunResult
 	case err != nil:
 		return failed(CodeScriptNotStartable, "the script cannot be started: %s", err).RunResult
 	case end.tooLarge:
-		return failed(CodeTooLarge, "the script's output is over %d bytes", s.maxOutput).RunResult
+		return failed(CodeTooLarge, "the script's output is over %d bytes", s.most.output).RunResult
 	case end.state.ExitCode() == 0:
-		return output(script.OutputMode, end.stdout)
+		return output(x.Exec.Script.OutputMode, end.stdout)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return timedOut(x).RunResult
 	default:

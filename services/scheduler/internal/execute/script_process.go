@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -22,23 +23,27 @@ type ended struct {
 	state    *os.ProcessState
 	stdout   []byte
 	stderr   *tail
+	log      *head // of what stderr is the end of
 	tooLarge bool
 }
 
+// limits are the most bytes that are kept of what a script writes.
+type limits struct{ output, log int }
+
 // run starts the process in a group of its own and returns when it has ended
-// and the rest of the group is killed. The end of ctx, or more than limit bytes
-// of output, kills the whole group. Only a descendant that has made itself
+// and the rest of the group is killed. The end of ctx, or more output than
+// most, kills the whole group. Only a descendant that has made itself
 // another group (setsid) lives on. The error tells that it could not be started.
-func (c command) run(ctx context.Context, limit int) (ended, error) {
+func (c command) run(ctx context.Context, most limits) (ended, error) {
 	if info, err := os.Stat(c.dir); err != nil || !info.IsDir() {
 		return ended{}, fmt.Errorf("the work_dir %q is not a directory here", c.dir)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stdout, stderr := &capped{limit: limit, full: cancel}, &tail{}
+	stdout, stderr, log := &capped{limit: most.output, full: cancel}, &tail{}, &head{limit: most.log}
 	cmd := exec.CommandContext(ctx, c.file, c.args...)
 	cmd.Env, cmd.Dir = c.env, c.dir
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(log, stderr)
 	if c.stdin != nil {
 		cmd.Stdin = bytes.NewReader(c.stdin)
 	}
@@ -56,7 +61,7 @@ func (c command) run(ctx context.Context, limit int) (ended, error) {
 	}
 	_ = cmd.Wait() // the process state says how it ended
 	g.finish(cmd.Process.Pid)
-	return ended{state: cmd.ProcessState, stdout: stdout.bytes, stderr: stderr, tooLarge: stdout.over}, nil
+	return ended{state: cmd.ProcessState, stdout: stdout.bytes, stderr: stderr, log: log, tooLarge: stdout.over}, nil
 }
 
 // group kills a process group for as long as its id is sure to be the group's:
@@ -114,5 +119,18 @@ func (t *tail) Write(p []byte) (int, error) {
 	if over := len(t.bytes) - maxMessage; over > 0 {
 		t.bytes, t.cut = append(t.bytes[:0], t.bytes[over:]...), true
 	}
+	return len(p), nil
+}
+
+// head keeps the first bytes written to it: one more than the limit, which
+// tells the log that there was more.
+type head struct {
+	limit int
+	bytes []byte
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	room := h.limit + 1 - len(h.bytes)
+	h.bytes = append(h.bytes, p[:min(len(p), room)]...)
 	return len(p), nil
 }

@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,17 +19,44 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-const testOutput = 1000 // bytes
+// In bytes.
+const (
+	testOutput = 1000
+	testLog    = 6000
+)
 
 // scripting runs scripts of the allowed commands, one at a time.
 func scripting(t *testing.T, allow ...string) *Executor {
 	t.Helper()
-	scripts, err := NewScripts(ScriptConfig{Allow: allow, MaxOutput: testOutput, MaxRunning: 1})
+	e, _ := loggingScripts(t, allow...)
+	return e
+}
+
+// loggingScripts does the same, and keeps their logs.
+func loggingScripts(t *testing.T, allow ...string) (*Executor, *logs) {
+	t.Helper()
+	scripts, err := NewScripts(ScriptConfig{Allow: allow, MaxOutput: testOutput, MaxLog: testLog, MaxRunning: 1})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.Empty(t, scripts.places, "every place is given back") })
-	return New(Deps{Scripts: scripts, Log: zap.NewNop()})
+	kept := &logs{}
+	return New(Deps{Scripts: scripts, Logs: kept, Log: zap.NewNop()}), kept
+}
+
+// logs is where the texts of one run at a time are kept, or not, if err is set.
+type logs struct {
+	run   storage.RunRef
+	texts []string
+	err   error
+}
+
+func (l *logs) Append(ctx context.Context, run storage.RunRef, text string) error {
+	if l.err == nil {
+		l.run, l.texts = run, append(l.texts, text)
+	}
+	return errors.Join(l.err, ctx.Err())
 }
 
 func scriptExecution(script flow.Script) engine.Execution {
@@ -225,6 +253,79 @@ func TestScript_IsKilledWhenTheAttemptIsAborted(t *testing.T) {
 	abort()
 	require.ErrorIs(t, <-ended, context.Canceled)
 	requireDead(t, child)
+}
+
+func TestScript_StandardErrorIsTheRunsLog(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		script flow.Script
+		want   []string
+		code   string
+	}{
+		"when it succeeds":                       {script: shell(`echo noise >&2; echo result`), want: []string{"noise\n"}},
+		"when it fails":                          {script: shell(`printf 'oh\nno' >&2; exit 1`), want: []string{"oh\nno"}, code: CodeScriptFailed},
+		"when its time is up":                    {script: shell(`echo tick >&2; sleep 300`), want: []string{"tick\n"}, code: engine.CodeTimeout},
+		"when its output is none":                {script: shell(`echo why >&2; printf '\377'`), want: []string{"why\n"}, code: CodeBadAnswer},
+		"when its output is large":               {script: shell(`echo why >&2; printf '%1001s' x; sleep 300`), want: []string{"why\n"}, code: CodeTooLarge},
+		"when there is none":                     {script: shell(`echo result`), want: []string{""}},
+		"in bytes that are no text":              {script: shell(`printf 'a\377' >&2`), want: []string{"a\xff"}},
+		"and nothing of a script that never ran": {script: flow.Script{Cmd: "/bin/ls"}, code: CodeScriptNotAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, kept := loggingScripts(t, "sh")
+			x := scriptExecution(c.script)
+			x.RunNo = 7
+			if c.code == engine.CodeTimeout {
+				x.Timeout = time.Second
+			}
+			result := do(t, e, x)
+			if c.code == "" {
+				require.Nil(t, result.Error)
+			} else {
+				require.Equal(t, c.code, result.Error.Code)
+			}
+			require.Equal(t, c.want, kept.texts)
+			if c.want != nil {
+				require.Equal(t, storage.RunRef{TaskID: "task-1", No: 7, ID: "run-1"}, kept.run)
+			}
+		})
+	}
+}
+
+func TestScript_LogKeepsTheBeginningAndTheMessageTheEnd(t *testing.T) {
+	t.Parallel()
+	e, kept := loggingScripts(t, "sh")
+	result := do(t, e, scriptExecution(shell(`i=0; while [ $i -lt 500 ]; do echo "line $i of many" >&2; i=$((i+1)); done; exit 1`)))
+	require.Len(t, kept.texts[0], testLog+1, "a byte more, so that the log is seen to be cut")
+	require.True(t, strings.HasPrefix(kept.texts[0], "line 0 of many\nline 1 "))
+	require.True(t, strings.HasSuffix(result.Error.Message, "line 499 of many"))
+	require.Greater(t, len(result.Error.Message), maxMessage)
+}
+
+func TestScript_LosesNoResultForItsLog(t *testing.T) {
+	t.Parallel()
+	e, kept := loggingScripts(t, "sh")
+	kept.err = errors.New("the database is away")
+	result := do(t, e, scriptExecution(shell(`echo noise >&2; echo result`)))
+	require.Nil(t, result.Error)
+	require.Equal(t, `"result"`, string(result.Result))
+}
+
+func TestScript_KeepsTheLogOfWhatIsAborted(t *testing.T) {
+	t.Parallel()
+	e, kept := loggingScripts(t, "sh")
+	script := flow.Script{Code: `echo before >&2; ` + parent + `wait`, Language: "sh", WorkDir: t.TempDir()}
+	ctx, abort := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.Do(ctx, "task-1", scriptExecution(script))
+		ended <- err
+	}()
+	childIn(t, script.WorkDir)
+	abort()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, []string{"before\n"}, kept.texts)
 }
 
 // childIn waits until the child of a script in dir is there.

@@ -27,13 +27,23 @@ func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMess
 	}
 	payload, err := json.Marshal(queueapi.NewJob{
 		ID: JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
-		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt,
-		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params),
+		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt, RunNo: x.RunNo,
+		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params), AvailableAt: availableAt(x.Params, at),
 	})
 	if err != nil {
 		return storage.OutboxMessage{}, fmt.Errorf("encode job: %w", err)
 	}
 	return message(taskID, storage.OutboxPutJob, payload, at), nil
+}
+
+// availableAt is when workers may first get a job, in unix ms; 0: at once. A
+// part of a millisecond counts as one, so that it is never too early.
+func availableAt(params json.RawMessage, at time.Time) int64 {
+	delay := flow.Delay(params)
+	if delay == 0 {
+		return 0
+	}
+	return at.Add(delay + time.Millisecond - time.Nanosecond).UnixMilli()
 }
 
 // Withdraw is the message that takes a run's job back.
