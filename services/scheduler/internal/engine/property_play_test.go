@@ -81,22 +81,27 @@ func (w *world) apply(e Event) {
 	open := maps.Clone(w.open)
 	w.state = next
 	w.log = append(w.log, e)
-	w.rows = record(w.t, w.rows, effects)
-	for _, run := range effects.Started {
-		w.open[run.No] = true
-	}
-	maps.DeleteFunc(w.open, func(no int, _ bool) bool { return !w.rows[no-1].FinishedAt.IsZero() })
+	w.keep(effects)
 	w.follower.follow(e, stepped{next, effects})
-	for _, x := range effects.Execute {
-		w.asked[x.RunID] = x
-		w.askedIn = append(w.askedIn, x.RunID)
-	}
-	w.resolves = append(w.resolves, effects.Resolve...)
 
 	w.holdRuns(effects)
 	w.holdEffects(e, effects, open)
 	w.holdReason()
 	w.signals.hold(w)
+}
+
+// keep takes in what a step did to the runs, and what it asked for.
+func (w *world) keep(effects Effects) {
+	w.rows = record(w.t, w.rows, effects)
+	for _, run := range effects.Started {
+		w.open[run.No] = true
+	}
+	maps.DeleteFunc(w.open, func(no int, _ bool) bool { return !w.rows[no-1].FinishedAt.IsZero() })
+	for _, x := range effects.Execute {
+		w.asked[x.RunID] = x
+		w.askedIn = append(w.askedIn, x.RunID)
+	}
+	w.resolves = append(w.resolves, effects.Resolve...)
 }
 
 // logged is the event as it is read back from the log, which is what is applied.
