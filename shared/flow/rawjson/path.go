@@ -169,7 +169,7 @@ func (s step) setElement(array json.RawMessage, change func(json.RawMessage) jso
 // Len is the number of steps; 0 for the value itself.
 func (p Path) Len() int { return len(p.steps) }
 
-// String is the path as ParsePath reads it.
+// String tells paths apart, for people and as a key.
 func (p Path) String() string {
 	var text strings.Builder
 	for _, s := range p.steps {

@@ -318,3 +318,13 @@ func TestBase_MergesAsMergeDoes(t *testing.T) {
 		require.Equal(t, string(rawjson.Merge(base, layer)), string(opened.Merge(layer)))
 	})
 }
+
+func TestTooDeep_CountsLevelsOutsideTexts(t *testing.T) {
+	t.Parallel()
+	nested := func(levels int) []byte {
+		return []byte(strings.Repeat(`{"a":[`, levels/2) + `"[[{{\"[["` + strings.Repeat(`]}`, levels/2))
+	}
+	require.False(t, rawjson.TooDeep(nested(rawjson.MaxDepth)))
+	require.True(t, rawjson.TooDeep(nested(rawjson.MaxDepth+2)))
+	require.False(t, rawjson.TooDeep([]byte(`[`+strings.Repeat(`[],`, 5000)+`[]]`)))
+}

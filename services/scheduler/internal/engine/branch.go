@@ -33,14 +33,14 @@ type Branch struct {
 // exec is what the branch of that index executes.
 func (s *fanStep) exec(index int) (*flow.Exec, bool) {
 	if s.node.Parallel != nil {
-		return &s.fan.execs[index], true
+		return &s.fan.laid.execs[index], true
 	}
 	item, ok := s.node.Item(index)
 	return &item, ok
 }
 
 func (s *fanStep) reads(b *Branch) expr.Scope {
-	return expr.Scope{Params: s.fan.base.Merge(b.Own), Shared: *s.sc.shared, Input: b.Input}
+	return expr.Scope{Params: s.fan.laid.base.Merge(b.Own), Shared: *s.sc.shared, Input: b.Input}
 }
 
 // startBranch gives a branch its input and starts its first attempt of the
@@ -49,17 +49,17 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 	b := Branch{Index: which.index, Before: which.attempts, Attempt: which.attempts, Input: s.frame.Input, Own: json.RawMessage("{}")}
 	var index json.RawMessage // $params.index, of an item
 	if s.node.Foreach != nil {
-		b.Input = s.fan.items[b.Index]
+		b.Input = s.fan.laid.items[b.Index]
 		index = strconv.AppendInt(nil, int64(b.Index), 10)
 		b.Own = rawjson.Set(nil, "index", index)
 	}
 	exec, ok := s.exec(b.Index)
 	reads := expr.Scope{Params: s.sc.params, Shared: *s.sc.shared, Input: b.Input, Budget: s.budget()}
-	b.Own = exec.OwnParams(reads, s.fan.base, b.Own)
+	b.Own = exec.OwnParams(reads, &s.fan.laid.base, b.Own)
 	if index != nil {
 		b.Own = rawjson.Set(b.Own, "index", index) // whatever the params say
 	}
-	reads.Params = s.fan.base.Merge(b.Own)
+	reads.Params = s.fan.laid.base.Merge(b.Own)
 	if !exec.Prep.Empty() {
 		b.Input = exec.Prep.Input(reads)
 	}
@@ -180,7 +180,7 @@ func (s *fanStep) branchSucceeded(b Branch, result *RunResult) *outcome {
 	s.finishRun(b.Run, finish)
 	s.branchEnded(&b, branchEnd{output: output})
 	s.fan.Bytes += len(output) + len(",")
-	if limit := s.program.Limits.MaxValue; s.fan.Bytes > limit {
+	if limit := s.limits().MaxValue; s.fan.Bytes > limit {
 		return s.failFan(&Failure{
 			Node: s.sc.pathOf(s.frame.Key), Code: CodeTooLarge, Attempts: s.frame.Attempt,
 			Message: fmt.Sprintf("the results have %d bytes, the most is %d", s.fan.Bytes, limit),

@@ -13,6 +13,7 @@ import (
 type Event struct {
 	Kind     storage.EventKind
 	At       time.Time
+	Limits   *Limits       // started; nil: those of the program
 	Result   *RunResult    // run_finished
 	Resolved *FlowResolved // flow_resolved
 	Signal   *Signal       // signal
@@ -58,6 +59,8 @@ type Signal struct {
 func (e *Event) Data() (json.RawMessage, error) {
 	var body any = struct{}{}
 	switch {
+	case e.Limits != nil:
+		body = e.Limits
 	case e.Result != nil:
 		body = e.Result
 	case e.Resolved != nil:
@@ -77,6 +80,9 @@ func ReadEvent(logged storage.TaskEvent) (Event, error) {
 	e := Event{Kind: logged.Kind, At: logged.At}
 	var body any
 	switch logged.Kind {
+	case storage.EventStarted:
+		e.Limits = new(Limits)
+		body = e.Limits
 	case storage.EventRunFinished:
 		e.Result = new(RunResult)
 		body = e.Result
@@ -86,13 +92,16 @@ func ReadEvent(logged storage.TaskEvent) (Event, error) {
 	case storage.EventSignal:
 		e.Signal = new(Signal)
 		body = e.Signal
-	case storage.EventStarted, storage.EventTimerFired, storage.EventCancel:
+	case storage.EventTimerFired, storage.EventCancel:
 		return e, nil
 	default:
 		return Event{}, fmt.Errorf("event %s of %s has the unknown kind %q", logged.SourceID, logged.TaskID, logged.Kind)
 	}
 	if err := json.Unmarshal(logged.Data, body); err != nil {
 		return Event{}, fmt.Errorf("decode %s event %s of %s: %w", logged.Kind, logged.SourceID, logged.TaskID, err)
+	}
+	if e.Limits != nil && *e.Limits == (Limits{}) {
+		e.Limits = nil
 	}
 	return e, nil
 }

@@ -46,7 +46,7 @@ func (s *step) send(exec *flow.Exec, timeout time.Duration) (Phase, Micros, stor
 func (s *step) timeout(exec *flow.Exec, reads expr.Scope) (time.Duration, error) {
 	timeout, err := exec.Timeout.Resolve(reads)
 	if timeout == 0 && exec.Type != flow.ExecQueue {
-		timeout = s.program.Limits.AttemptTimeout
+		timeout = s.limits().AttemptTimeout
 	}
 	return timeout, err
 }
@@ -56,7 +56,7 @@ func (s *step) timeout(exec *flow.Exec, reads expr.Scope) (time.Duration, error)
 func (s *step) timeoutAgain(exec *flow.Exec, reads expr.Scope) time.Duration {
 	timeout, err := s.timeout(exec, reads)
 	if err != nil {
-		return s.program.Limits.AttemptTimeout
+		return s.limits().AttemptTimeout
 	}
 	return timeout
 }

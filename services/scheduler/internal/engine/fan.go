@@ -28,12 +28,23 @@ type Fan struct {
 	First  int      `json:"first"`            // No of the node's first run, which those of the branches follow
 	Open   []Branch `json:"open,omitempty"`
 
-	base  *rawjson.Base     // the params that the branches share
+	laid *Laid       // nil after Load, until Attach
+	todo []rerun     // what this round runs; nil: all branches
+	ends []branchEnd // by index; nil after Load, until Attach
+}
+
+// Laid is what a fan runs. It stays the same through a round, so whoever reads
+// it once may keep it: see State.Recall.
+type Laid struct {
+	input, params json.RawMessage // of the node
+
+	base  rawjson.Base      // the params that the branches share
 	execs []flow.Exec       // of the branches of a parallel node
 	items []json.RawMessage // of a foreach node
-	todo  []rerun           // what this round runs; nil: all branches
-	ends  []branchEnd       // by index; nil after Load, until Attach
 }
+
+// Size is about the bytes that it takes.
+func (l *Laid) Size() int { return 2*len(l.input) + 2*len(l.params) + 100*len(l.items) }
 
 // rerun is a branch that failed in the rounds before.
 type rerun struct {
@@ -104,7 +115,7 @@ func (s *fanStep) group() *flow.Group {
 
 // window is the number of branches that may be open at once.
 func (s *fanStep) window() int {
-	group, limit := s.group(), max(1, s.program.Limits.MaxParallel)
+	group, limit := s.group(), max(1, s.limits().MaxParallel)
 	switch {
 	case group.Mode == flow.Sequential:
 		return 1
@@ -122,12 +133,12 @@ func (s *step) startFan(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outco
 			frame.Params = rawjson.Set(frame.Params, "services", services)
 		}
 	}
-	fan := &Fan{}
-	if code, fault := fan.lay(sc, node, frame); fault != "" {
+	laid, code, fault := sc.lay(node, frame)
+	if fault != "" {
 		frame.Attempt = 1
 		return s.refuse(sc, node, frame, code, fault)
 	}
-	fan.N = max(len(fan.execs), len(fan.items))
+	fan := &Fan{laid: laid, N: max(len(laid.execs), len(laid.items))}
 	fan.ends = make([]branchEnd, fan.N)
 	fan.First = s.state.Runs + 1
 	frame.Fan = fan
@@ -135,23 +146,22 @@ func (s *step) startFan(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outco
 }
 
 // lay finds the branches in the definition, the params and the input.
-func (f *Fan) lay(sc *scope, node *flow.PlanNode, frame *NodeFrame) (code, fault string) {
-	base := rawjson.NewBase(sc.params)
-	f.base = &base
+func (sc *scope) lay(node *flow.PlanNode, frame *NodeFrame) (laid *Laid, code, fault string) {
+	laid = &Laid{input: frame.Input, params: frame.Params, base: rawjson.NewBase(sc.params)}
 	if node.Parallel != nil {
 		services, _ := rawjson.Field(frame.Params, "services")
 		execs, err := node.Branches(services)
 		if err != nil {
-			return CodeBadSetting, err.Error()
+			return nil, CodeBadSetting, err.Error()
 		}
-		f.execs = execs
-		return "", ""
+		laid.execs = execs
+		return laid, "", ""
 	}
-	if rawjson.TypeOf(frame.Input) != rawjson.Array {
-		return CodeBadInput, "the input of a foreach is no array"
+	if t := rawjson.TypeOf(frame.Input); t != rawjson.Array {
+		return nil, CodeBadInput, fmt.Sprintf("the input of a foreach is an array, not %s", t)
 	}
-	f.items = slices.Collect(rawjson.Items(frame.Input))
-	return "", ""
+	laid.items = slices.Collect(rawjson.Items(frame.Input))
+	return laid, "", ""
 }
 
 // startRound runs all branches, or again those that failed.
@@ -278,7 +288,7 @@ const (
 func (f *Fan) failures() []BranchFailure {
 	failed := f.failed()
 	list := make([]BranchFailure, 0, min(len(failed), maxListed))
-	for _, b := range failed[:cap(list)] {
+	for _, b := range failed[:min(len(failed), maxListed)] {
 		list = append(list, f.ends[b.index].failure.of(b))
 	}
 	return list

@@ -98,6 +98,23 @@ func (b *Branch) endsWith(events []Event) bool {
 	})
 }
 
+// Fan is the run of the fan that the state is in, and what it runs when that is
+// here; "" when it is in none.
+func (s *State) Fan() (runID string, laid *Laid) {
+	node := s.Innermost()
+	if node == nil || node.Fan == nil {
+		return "", nil
+	}
+	return node.RunID, node.Fan.laid
+}
+
+// Recall gives a loaded state what was kept of the fan that it is in, and spares
+// it the row and the reading.
+func (s *State) Recall(laid *Laid) {
+	node := s.Innermost()
+	node.Input, node.Params, node.Fan.laid = laid.input, laid.params, laid
+}
+
 // Versions are the flow versions that subflows of the state are pinned to.
 func (s *State) Versions() []string {
 	var versions []string
@@ -152,10 +169,12 @@ func find(runs []storage.NodeRun, no int) *storage.NodeRun {
 
 func (s *fanStep) attach(needs Needs, runs []storage.NodeRun) error {
 	fan := s.fan
-	if fan.base == nil {
-		if _, fault := fan.lay(s.sc, s.node, s.frame); fault != "" {
+	if fan.laid == nil {
+		laid, _, fault := s.sc.lay(s.node, s.frame)
+		if fault != "" {
 			return fmt.Errorf("branches of node %q: %s", s.frame.Key, fault)
 		}
+		fan.laid = laid
 	}
 	for i := range fan.Open {
 		b := &fan.Open[i]

@@ -13,20 +13,22 @@ type Program struct {
 	Plan   *flow.Plan
 	TaskID string
 	Params json.RawMessage // the task's, an object
-	Limits Limits
+	Limits Limits          // of a task that has not started
 	// Flows are the plans of the versions that subflows by reference are
 	// pinned to, by version id: those of State.Versions, and that of a
 	// flow_resolved event before it is applied.
 	Flows map[string]*flow.Plan
 }
 
-// Limits apply where a definition sets none of its own.
+// Limits apply where a definition sets none of its own. They are those of the
+// scheduler that started the task: part of its log, so that a replay under other
+// settings makes the same states.
 type Limits struct {
-	MaxSteps       int
-	AttemptTimeout time.Duration // of a push or local execution
-	MaxValue       int           // bytes of an input, of the results of a fan and of the shared state
-	MaxParallel    int           // branches of one node that are open at once, whatever the definition says
-	MaxNesting     int           // subflows inside subflows, those by reference included
+	MaxSteps       int           `json:"max_steps"`
+	AttemptTimeout time.Duration `json:"attempt_timeout"` // of a push or local execution; nanoseconds
+	MaxValue       int           `json:"max_value"`       // bytes of an input, of the results of a fan and of the shared state
+	MaxParallel    int           `json:"max_parallel"`    // branches of one node that are open at once, whatever the definition says
+	MaxNesting     int           `json:"max_nesting"`     // subflows inside subflows, those by reference included
 }
 
 // Effects are what a step asks for besides the new state: rows to write with
@@ -79,7 +81,7 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 	s := step{program: p, state: &next, at: next.Now.Time(), clock: micros(event.At)}
 	switch event.Kind {
 	case storage.EventStarted:
-		s.start()
+		s.start(event.Limits)
 	case storage.EventRunFinished:
 		s.runFinished(event.Result)
 	case storage.EventFlowResolved:

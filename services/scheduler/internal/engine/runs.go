@@ -6,6 +6,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -111,8 +112,11 @@ func (s *step) success(sc *scope, node *flow.PlanNode, frame *NodeFrame, action 
 // limit. One that is over it already, by the error of a node, still serves the
 // nodes that deal with that error.
 func (s *step) sharedTooLarge(before, shared []byte) string {
-	if limit := s.program.Limits.MaxValue; shared == nil || len(shared) > limit && len(shared) > len(before) {
+	if limit := s.limits().MaxValue; shared == nil || len(shared) > limit && len(shared) > len(before) {
 		return fmt.Sprintf("the shared state would have more than %d bytes", limit)
+	}
+	if rawjson.TooDeep(shared) {
+		return fmt.Sprintf("the shared state would have more than %d levels", rawjson.MaxDepth)
 	}
 	return ""
 }
@@ -120,7 +124,7 @@ func (s *step) sharedTooLarge(before, shared []byte) string {
 // written is the shared state with what post writes of a result; nil when that
 // is far more than fits.
 func (s *step) written(post *flow.PostPlan, reads expr.Scope, result []byte) []byte {
-	reads.Budget = expr.NewBudget(s.program.Limits.MaxValue)
+	reads.Budget = expr.NewBudget(s.limits().MaxValue)
 	shared := post.Write(reads, result)
 	if reads.Budget.Exceeded() {
 		return nil

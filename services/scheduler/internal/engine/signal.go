@@ -110,13 +110,13 @@ func (s *step) signal(signal *Signal) {
 			return
 		}
 	}
-	full := len(s.state.Kept) >= maxKept || s.state.KeptBytes+signal.size() > s.program.Limits.MaxValue
+	full := len(s.state.Kept) >= maxKept || s.state.KeptBytes+signal.size() > s.limits().MaxValue
 	switch plan := s.program.Plan; {
 	case !full && plan.MayWaitFor(signal.Key):
 		s.state.keep(signal)
 	case full && plan.WaitsFor(signal.Key):
 		// Of what a subflow by reference may wait for, the first ones are kept.
-		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("too many signals came that no wait has taken, the last one %q", signal.Key)})
+		s.fail(Failure{Code: CodeTooLarge, Message: fmt.Sprintf("too many signals, or too many bytes of them, came that no wait has taken; the last one was %q", signal.Key)})
 	}
 }
 

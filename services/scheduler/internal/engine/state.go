@@ -28,6 +28,7 @@ type State struct {
 	Runs     int       `json:"runs"`               // runs begun: the No of the last one
 	Action   string    `json:"action,omitempty"`   // the last one that a node ended with
 	Deadline Micros    `json:"deadline,omitempty"` // of the whole task; 0: none
+	Limits   Limits    `json:"limits"`             // since the start
 	Flow     FlowFrame `json:"flow"`
 	// Visits are those begun, by path, of nodes that can come again: a node
 	// inside a subflow that starts again goes on counting, so that no two runs

@@ -29,9 +29,13 @@ type outcome struct {
 	failure *Failure
 }
 
-func (s *step) start() {
+func (s *step) start(limits *Limits) {
 	if s.state.Steps > 0 {
 		return // a repeat
+	}
+	s.state.Limits = s.program.Limits
+	if limits != nil {
+		s.state.Limits = *limits
 	}
 	if timeout := s.program.Plan.Timeout(); timeout > 0 {
 		s.state.Deadline = micros(s.at.Add(timeout))
@@ -120,21 +124,37 @@ func (s *step) begin(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome 
 }
 
 // budget is what the references of an input and params may bring in.
-func (s *step) budget() *expr.Budget { return expr.NewBudget(2 * s.program.Limits.MaxValue) }
+func (s *step) budget() *expr.Budget { return expr.NewBudget(2 * s.limits().MaxValue) }
 
 // tooLarge says what is wrong with an input and params that are over the limit.
 func (s *step) tooLarge(budget *expr.Budget, input, params []byte) string {
-	if limit := s.program.Limits.MaxValue; budget.Exceeded() || max(len(input), len(params)) > limit {
-		return fmt.Sprintf("the input or the params have more than %d bytes", limit)
+	limit := s.limits().MaxValue
+	switch {
+	case len(params) > limit:
+		return fmt.Sprintf("the params have more than %d bytes", limit)
+	case len(input) > limit:
+		return fmt.Sprintf("the input has more than %d bytes", limit)
+	case budget.Exceeded():
+		return fmt.Sprintf("the input and the params have more than %d bytes", 2*limit)
+	case rawjson.TooDeep(input) || rawjson.TooDeep(params):
+		return fmt.Sprintf("the input or the params have more than %d levels", rawjson.MaxDepth)
 	}
 	return ""
+}
+
+// limits are those that the task was started with.
+func (s *step) limits() *Limits {
+	if s.state.Limits == (Limits{}) {
+		return &s.program.Limits // not started
+	}
+	return &s.state.Limits
 }
 
 func (s *step) maxSteps() int {
 	if own := s.program.Plan.MaxSteps(); own > 0 {
 		return own
 	}
-	return s.program.Limits.MaxSteps
+	return s.limits().MaxSteps
 }
 
 // exit is the end of a flow.

@@ -14,7 +14,7 @@ import (
 // attempt was given holds for all of them.
 func (s *step) startSubflow(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
 	frame.Attempt++
-	if limit := s.program.Limits.MaxNesting; sc.depth >= limit {
+	if limit := s.limits().MaxNesting; sc.depth >= limit {
 		return sc, s.refuse(sc, node, frame, CodeTooDeep, fmt.Sprintf("subflows are nested %d deep, the most is %d", sc.depth+1, limit))
 	}
 	timeout, err := node.Timeout.Resolve(sc.reads(frame))

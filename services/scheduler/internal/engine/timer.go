@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
@@ -27,10 +28,17 @@ func (s *step) startTimer(sc *scope, node *flow.PlanNode, frame *NodeFrame) *out
 func (s *step) timerDue(sc *scope, node *flow.PlanNode, frame *NodeFrame) (time.Time, error) {
 	reads := sc.reads(frame)
 	if node.Timer.Until.IsSet() {
-		return node.Timer.Until.Resolve(reads)
+		until, err := node.Timer.Until.Resolve(reads)
+		if err != nil {
+			return until, fmt.Errorf("until: %w", err)
+		}
+		return until, nil
 	}
 	delay, err := node.Timer.Delay.Resolve(reads)
-	return s.at.Add(delay), err
+	if err != nil {
+		return s.at, fmt.Errorf("delay_ms: %w", err)
+	}
+	return s.at.Add(delay), nil
 }
 
 // fire ends a timer's visit. Its result is null.

@@ -151,6 +151,9 @@ func (s *step) waitTimedOut(sc *scope, node *flow.PlanNode, frame *NodeFrame) *o
 		Node: sc.pathOf(node.Key), Code: CodeTimeout, Attempts: frame.Attempt,
 		Message: fmt.Sprintf("no signal %q came in time", node.Wait.Signal),
 	}
+	if node.Kind == flow.KindApproval {
+		failure.Message = "nobody decided in time"
+	}
 	_, caught := sc.plan.TimeoutEdge(node.Key)
 	goesOn := node.Wait.Strategy == flow.Continue || node.Wait.Strategy == flow.IgnoreErrors
 	switch {

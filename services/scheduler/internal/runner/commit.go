@@ -202,6 +202,9 @@ func (d *drive) committed(s *computed) {
 	if len(s.record.Outbox) > 0 {
 		d.r.Outbox.Offer(s.record.Outbox)
 	}
+	if s.record.Release {
+		d.r.recent.keep(&d.state)
+	}
 	d.held.markStepped(nil)
 }
 

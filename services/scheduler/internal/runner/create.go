@@ -66,7 +66,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 			letGo()
 		}
 	}()
-	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt}}}, goOn)
+	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt, Limits: &r.Limits}}}, goOn)
 	if err != nil {
 		return storage.CreateOutcome{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -187,7 +188,14 @@ func (d *drive) attempt(ctx context.Context, x engine.Execution) (result engine.
 			}}, nil
 		}
 	}()
-	return d.r.Executor.Do(ctx, d.lease.TaskID, x)
+	result, err = d.r.Executor.Do(ctx, d.lease.TaskID, x)
+	if err == nil && rawjson.TooDeep(result.Result) {
+		result.Result = nil
+		result.Error = &engine.RunError{
+			Code: engine.CodeTooLarge, Message: fmt.Sprintf("the result has more than %d levels", rawjson.MaxDepth), Final: true,
+		}
+	}
+	return result, err
 }
 
 // next waits until something has happened. It may return nothing, when what

@@ -91,6 +91,7 @@ type Runner struct {
 	Config
 	Deps
 
+	recent   *recent
 	wake     chan struct{}  // cap 1: poll now
 	stopping chan struct{}  // closed: start nothing new
 	tasks    sync.WaitGroup // counts places taken
@@ -109,7 +110,7 @@ type Runner struct {
 // New makes a runner. It starts nothing.
 func New(config Config, deps Deps) *Runner {
 	return &Runner{
-		Config: config, Deps: deps,
+		Config: config, Deps: deps, recent: newRecent(),
 		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
 		holding: map[string]*held{}, passing: map[string]bool{},
 	}

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -30,6 +33,14 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 	d := r.newDrive(h, task, extent)
 	defer d.guard()
 	inputs, err := d.revive(ctx, task)
+	if err != nil && task.Status == storage.TaskCanceling && ctx.Err() == nil {
+		d.log.Warn("canceled_unread", zap.Error(err))
+		err = d.cancelUnread(ctx, task)
+		if err == nil {
+			d.held.markStepped(nil)
+			return
+		}
+	}
 	if err != nil {
 		d.giveUp(err)
 		return
@@ -66,6 +77,44 @@ func (d *drive) revive(ctx context.Context, task storage.Task) ([]input, error) 
 	return inputs, d.attach(ctx, d.state.Needs(events(inputs)))
 }
 
+// cancelUnread ends a task whose state or plan cannot be had, because somebody
+// wants it canceled: for that the engine is not needed.
+func (d *drive) cancelUnread(ctx context.Context, task storage.Task) error {
+	record := storage.TaskStep{
+		Lease: d.lease, At: d.r.Now(), Status: storage.TaskCanceled, State: task.State,
+		Seq: task.Seq, InboxDone: task.InboxSeq, Release: true,
+	}
+	record.FinishedAt = record.At
+	var err error
+	// A recorded cancel has closed the inbox: this is all there will be.
+	if record.Events, err = d.r.Store.LoadInbox(ctx, task.ID, int(task.InboxSeq-task.InboxDone)); err != nil {
+		return err
+	}
+	for i := range record.Events {
+		record.Seq++
+		record.Events[i].Seq = record.Seq
+	}
+	runs, err := d.r.Store.ListRuns(ctx, task.ID)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if !run.FinishedAt.IsZero() {
+			continue
+		}
+		record.Finished = append(record.Finished, storage.RunFinish{No: run.No, Status: storage.RunCanceled, FinishedAt: record.At})
+		if run.Status == storage.RunQueued {
+			record.Outbox = append(record.Outbox, outbox.Withdraw(task.ID, run.ID, record.At))
+		}
+	}
+	outcome, err := d.settle(ctx, record)
+	if err != nil {
+		return err
+	}
+	d.r.Outbox.Offer(record.Outbox)
+	return outcome.Err
+}
+
 // load gives the drive the task's state and plans. The state is to be attached.
 func (d *drive) load(ctx context.Context, task storage.Task) error {
 	state, err := engine.Load(task)
@@ -76,6 +125,7 @@ func (d *drive) load(ctx context.Context, task storage.Task) error {
 	if err != nil {
 		return fmt.Errorf("get the plan: %w", err)
 	}
+	d.r.recent.recall(&state)
 	d.begin(task, version, state)
 	for _, id := range state.Versions() {
 		if err := d.loadPlan(ctx, id); err != nil {
@@ -148,7 +198,7 @@ func (d *drive) backlog(ctx context.Context, task storage.Task) ([]input, error)
 		}
 	}
 	if d.state.Steps == 0 {
-		inputs = append(inputs, input{event: engine.Event{Kind: storage.EventStarted, At: d.r.Now()}})
+		inputs = append(inputs, input{event: engine.Event{Kind: storage.EventStarted, At: d.r.Now(), Limits: &d.r.Limits}})
 	}
 	// What is left in a full inbox came before the time was looked at.
 	if len(inputs) < inboxBatch && elapsed(d.state.NextDue(), d.r.Now()) {

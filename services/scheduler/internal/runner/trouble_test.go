@@ -247,3 +247,20 @@ func TestEnd_ThatTwoSignalsWouldMakeIsMadeByTheFirst(t *testing.T) {
 	require.Equal(t, task.InboxSeq, task.InboxDone)
 	require.InDelta(t, 1, sharedOf(t, task)["by"], 0)
 }
+
+func TestCancel_EndsATaskThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openStore(t), echo)
+	f.add("wait", `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"go"}}}`)
+	f.run()
+	id := f.create("wait")
+	f.catalog.setAway(true)
+	require.NoError(t, f.send(id, "other").Err)
+	f.cancelTask(id)
+	task := f.untilStatus(id, storage.TaskCanceled)
+	require.Equal(t, task.InboxSeq, task.InboxDone)
+	require.Zero(t, openRuns(t, f.Store, id))
+	events, err := f.Store.ListEvents(t.Context(), id, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, events, 3, "what was accepted is in the log")
+}
