@@ -136,7 +136,7 @@ func (b *errandBatch) verifyRuns(t *testing.T, i int, runs []schedulerapi.Run, a
 	}
 	require.Equal(t, errandRuns(i+1), ends, b.ids[i])
 	require.Equal(t, asked, pushed, "runs of %s that the worker was asked for, by its journal and by the runs", b.ids[i])
-	require.Equal(t, b.reluctant.runs[b.ids[i]], pulled, "the same of the pull worker")
+	require.Equal(t, b.reluctant.asked(b.ids[i]), pulled, "the same of the pull worker")
 }
 
 // compact writes a JSON value as text does.

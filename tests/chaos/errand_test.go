@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -297,4 +298,11 @@ func (r *reluctant) do(_ context.Context, job worker.Job) (any, error) {
 		return nil, worker.Permanent(err)
 	}
 	return 10 * n, nil
+}
+
+// asked are the runs of a task that it was asked for.
+func (r *reluctant) asked(task string) map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.runs[task])
 }
