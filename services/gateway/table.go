@@ -37,6 +37,7 @@ var table = []passed{
 	{http.MethodGet, "/tasks/get", proxy.Scheduler, nil},
 	{http.MethodPost, "/tasks/cancel", proxy.Scheduler, nil},
 	{http.MethodGet, "/tasks/runs", proxy.Scheduler, nil},
+	{http.MethodGet, "/tasks/logs", proxy.Scheduler, nil},
 	{http.MethodGet, "/tasks/events", proxy.Scheduler, nil},
 	{http.MethodPost, "/tasks/signal", proxy.Scheduler, nil},
 	{http.MethodPost, "/tasks/run_once", proxy.Scheduler, nil},

@@ -127,6 +127,7 @@ func TestAnswers_AreAsDocumented(t *testing.T) {
 		callWorkers(t, c, prefix)
 		callFlows(t, c, prefix)
 		callTasks(t, c, prefix)
+		callLogs(t, c, prefix)
 		callApprovals(t, c, prefix)
 		callQueue(t, c, prefix)
 		c.get(t, prefix+"/openapi.yaml")
@@ -227,6 +228,28 @@ func callTasks(t *testing.T, c *caller, prefix string) {
 	c.refused(t, http.StatusNotFound, "not_found", http.MethodGet, prefix+"/tasks/get?id=task-none", nil)
 	c.refusedText(t, http.StatusBadRequest, "malformed_body", prefix+"/tasks", `{"flow_id": `)
 	c.refusedText(t, http.StatusRequestEntityTooLarge, "body_too_large", prefix+"/tasks", strings.Repeat(" ", 10<<20))
+}
+
+func callLogs(t *testing.T, c *caller, prefix string) {
+	t.Helper()
+	talks := c.publish(t, "talks", node(object{
+		"exec_type": "local_script", "script": object{"language": "sh", "code": "echo oh >&2; echo result"},
+	}))
+	task := c.post(t, prefix+"/tasks", object{"flow_id": talks})["id"].(string)
+	c.await(t, task, "completed")
+	run := c.get(t, prefix+"/tasks/runs?task_id="+task).([]any)[0].(object)["id"].(string)
+	for _, query := range []string{run, run + "&task_id=" + task} {
+		require.Equal(t, object{"content": "oh\n", "task_id": task, "status": "ok"}, c.get(t, prefix+"/tasks/logs?run_id="+query))
+	}
+
+	pulls := c.publish(t, "pulls", node(object{"exec_type": "queue", "service": "nobody"}))
+	task = c.post(t, prefix+"/tasks", object{"flow_id": pulls})["id"].(string)
+	run = c.get(t, prefix+"/tasks/runs?task_id="+task).([]any)[0].(object)["id"].(string)
+	require.Equal(t, object{"content": "", "task_id": task, "status": "queued"}, c.get(t, prefix+"/tasks/logs?run_id="+run))
+
+	c.refused(t, http.StatusNotFound, "not_found", http.MethodGet, prefix+"/tasks/logs?run_id=run-none", nil)
+	c.refused(t, http.StatusNotFound, "not_found", http.MethodGet, prefix+"/tasks/logs?run_id=run-none&task_id="+task, nil)
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodGet, prefix+"/tasks/logs", nil)
 }
 
 func callApprovals(t *testing.T, c *caller, prefix string) {

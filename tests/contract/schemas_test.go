@@ -65,6 +65,7 @@ var objects = map[string]wireType{
 	"TaskError":         answerOf[schedulerapi.TaskError](),
 	"TaskList":          answerOf[httpx.List[schedulerapi.Task]](),
 	"Run":               answerOf[schedulerapi.Run](),
+	"RunLog":            answerOf[schedulerapi.RunLog](),
 	"TaskEvent":         answerOf[schedulerapi.Event](),
 	"TaskEvents":        answerOf[schedulerapi.Events](),
 	"SignalRequest":     requestOf[schedulerapi.SignalRequest](),

@@ -76,6 +76,7 @@ func services(t *testing.T) map[string]routed {
 	var s scheduler.Config
 	defaults(t, &s)
 	s.DB, s.RegistryURL, s.CatalogURL, s.QueueURL = db("scheduler"), "http://registry.inproc", "http://catalog.inproc", "http://queue.inproc"
+	s.ScriptAllow = []string{"sh"}
 	sched, err := scheduler.New(t.Context(), s, scheduler.Deps{Log: log, HTTP: hc})
 	add("scheduler", sched, err)
 

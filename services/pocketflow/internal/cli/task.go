@@ -20,6 +20,7 @@ type taskCmds struct {
 	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	Runs   taskRunsCmd   `cmd:"" help:"Show a task's node runs in order of start."`
+	Logs   taskLogsCmd   `cmd:"" help:"Show what a node run wrote besides its result."`
 	Watch  taskWatchCmd  `cmd:"" help:"Wait for a task's end; the exit code tells how it ended."`
 	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 	Signal taskSignalCmd `cmd:"" help:"Hand a value to a task."`
@@ -180,13 +181,13 @@ func (c taskRunsCmd) Run(ctx context.Context, s *session) error {
 }
 
 func writeRuns(w io.Writer, runs []schedulerapi.Run) error {
-	table := term.NewRows("NODE", "ATTEMPT", "STATUS", "ACTION", "TOOK", "WORKER", "RESULT")
+	table := term.NewRows("NODE", "ATTEMPT", "STATUS", "ACTION", "TOOK", "WORKER", "RUN", "RESULT")
 	for _, r := range runs {
 		result := r.ExecOutputJSON
 		if r.ErrorText != "" {
 			result = r.ErrorText
 		}
-		table.Add(r.Path, r.AttemptNo, r.Status, r.Action, took(r.StartedAt, r.FinishedAt), r.WorkerID, result)
+		table.Add(r.Path, r.AttemptNo, r.Status, r.Action, took(r.StartedAt, r.FinishedAt), r.WorkerID, r.ID, result)
 	}
 	_, err := table.WriteTo(w)
 	return err

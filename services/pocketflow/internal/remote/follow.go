@@ -46,3 +46,30 @@ func (s *Server) Follow(ctx context.Context, taskID string, see func(schedulerap
 		wait = min(wait*5/4, slowestLook)
 	}
 }
+
+// FollowLog reads the log of a run until the run has ended and returns it as it
+// then is. See is called at every look, also when nothing changed; its error
+// ends the following.
+func (s *Server) FollowLog(ctx context.Context, query schedulerapi.RunLogQuery, see func(schedulerapi.RunLog) error) (schedulerapi.RunLog, error) {
+	wait := firstLook
+	reached := time.Now()
+	for {
+		log, err := s.Tasks.GetLogs(ctx, query)
+		switch {
+		case err == nil:
+			reached = time.Now()
+			if err := see(log); err != nil {
+				return schedulerapi.RunLog{}, err
+			}
+			if status := storage.RunStatus(log.Status); status != storage.RunQueued && status != storage.RunRunning {
+				return log, nil
+			}
+		case errs.CodeOf(err) != errs.Unavailable || time.Since(reached) > patience || ctx.Err() != nil:
+			return schedulerapi.RunLog{}, err
+		}
+		if !pause.For(ctx, wait) {
+			return schedulerapi.RunLog{}, fmt.Errorf("follow the log of run %s: %w", query.RunID, ctx.Err())
+		}
+		wait = min(wait*5/4, slowestLook)
+	}
+}
