@@ -111,7 +111,7 @@ func TestQueue_TimesOutWithdrawsAndRetries(t *testing.T) {
 	p := play(t, replace(queued, "%TIMEOUT%", "1000"), `{}`)
 	first := p.take()
 	p.wait(time.Second)
-	require.Equal(t, []Abort{{RunID: first.RunID, ExecType: flow.ExecQueue}}, p.aborted)
+	require.Equal(t, []Abort{{RunID: first.RunID, Queued: true}}, p.aborted)
 	require.Equal(t, storage.RunTimeout, p.runs[0].Status)
 	second := p.take()
 	require.Equal(t, 2, second.Attempt)

@@ -100,7 +100,7 @@ func TestDeadline_FailsTheTaskAndAbortsWhatRuns(t *testing.T) {
 	require.Equal(t, storage.TaskFailed, p.state.Status, "no edge catches the task's own time-out")
 	require.Equal(t, CodeTaskTimeout, p.state.Failure.Code)
 	require.Equal(t, storage.RunTimeout, p.runs[0].Status)
-	require.Equal(t, []Abort{{RunID: x.RunID, ExecType: flow.ExecHTTP}}, p.aborted)
+	require.Equal(t, []Abort{{RunID: x.RunID}}, p.aborted)
 }
 
 func TestTimeout_ReadFromAReferenceThatIsUnfitFailsTheNode(t *testing.T) {

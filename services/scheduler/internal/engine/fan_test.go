@@ -161,7 +161,7 @@ func TestStrategy_FailFastCancelsTheRest(t *testing.T) {
 	p := play(t, replace(strategies, "%MORE%", `,"failure_strategy":"fail_fast","max_parallel":2`), `{}`)
 	first := p.find("n/0")
 	p.failWith("n/1", "worker_error")
-	require.Equal(t, []Abort{{RunID: first.RunID, ExecType: flow.ExecHTTP}}, p.aborted)
+	require.Equal(t, []Abort{{RunID: first.RunID}}, p.aborted)
 	require.Equal(t, storage.RunCanceled, p.run("n/0").Status)
 	require.Contains(t, string(p.state.Shared), `"code":"worker_error","message":"1 of 3 branches failed: 1: n/1 went wrong"`)
 	require.Equal(t, "caught", p.take().Path, "the third branch never starts")
@@ -257,7 +257,7 @@ func TestBranch_OfAQueueTimesOut(t *testing.T) {
 	first, second := p.find("n/0"), p.find("n/1")
 	p.answer(second, `1`)
 	p.wait(time.Second)
-	require.Equal(t, []Abort{{RunID: first.RunID, ExecType: flow.ExecQueue}}, p.aborted)
+	require.Equal(t, []Abort{{RunID: first.RunID, Queued: true}}, p.aborted)
 	require.Equal(t, storage.RunTimeout, p.run("n/0").Status)
 	require.Equal(t, `{"out":[null,1]}`, string(p.state.Shared))
 }

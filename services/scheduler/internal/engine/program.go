@@ -64,8 +64,8 @@ type Resolve struct {
 
 // Abort ends an execution, or a question, whose answer no longer matters.
 type Abort struct {
-	RunID    string
-	ExecType flow.ExecType
+	RunID  string
+	Queued bool // it is a job, to be withdrawn
 }
 
 // Step applies one event. The state given is not changed, and what Needs says

@@ -201,7 +201,7 @@ func (w *world) holdEffects(e Event, effects Effects, open map[int]bool) {
 		require.False(w.t, row.FinishedAt.IsZero(), "what is aborted has ended")
 		require.True(w.t, open[row.No] || row.FinishedAt.Equal(row.StartedAt), "what is aborted was open")
 		if x, ok := w.asked[a.RunID]; ok {
-			require.Equal(w.t, x.Exec.Type == flow.ExecQueue, a.ExecType == flow.ExecQueue)
+			require.Equal(w.t, x.Exec.Type == flow.ExecQueue, a.Queued)
 		}
 	}
 	executed := map[int]bool{}

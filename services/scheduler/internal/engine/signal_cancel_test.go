@@ -19,7 +19,7 @@ func TestCancel_EndsTheTaskAndItsRun(t *testing.T) {
 	p.apply(Event{Kind: storage.EventCancel})
 	require.Equal(t, storage.TaskCanceled, p.state.Status)
 	require.Equal(t, storage.RunCanceled, p.runs[0].Status)
-	require.Equal(t, []Abort{{RunID: x.RunID, ExecType: flow.ExecHTTP}}, p.aborted)
+	require.Equal(t, []Abort{{RunID: x.RunID}}, p.aborted)
 
 	before := p.state
 	p.answer(x, `{"action":"goB"}`)

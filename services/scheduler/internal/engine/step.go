@@ -240,11 +240,7 @@ func (s *step) closeInside(frame *NodeFrame, status storage.RunStatus) {
 }
 
 func (s *step) abort(runID string, phase Phase) {
-	execType := flow.ExecHTTP
-	if phase == PhaseQueued {
-		execType = flow.ExecQueue
-	}
-	s.effects.Abort = append(s.effects.Abort, Abort{RunID: runID, ExecType: execType})
+	s.effects.Abort = append(s.effects.Abort, Abort{RunID: runID, Queued: phase == PhaseQueued})
 }
 
 // timerFired acts on what is due at the event's time: the task's own deadline,

@@ -103,7 +103,7 @@ func TestSubflow_TimesOutWithWhatIsInside(t *testing.T) {
 		p := play(t, replace(outer, inner, timeout[1], "%MORE%", timeout[0], "%EDGE%", `,{"from":"sf","action":"timeout","to":"caught"}`), `{}`)
 		x := p.take()
 		p.wait(time.Second)
-		require.Equal(t, []Abort{{RunID: x.RunID, ExecType: flow.ExecHTTP}}, p.aborted, name)
+		require.Equal(t, []Abort{{RunID: x.RunID}}, p.aborted, name)
 		require.Equal(t, storage.RunCanceled, p.run("sf/a").Status)
 		require.Equal(t, storage.RunTimeout, p.run("sf").Status)
 		require.Equal(t, "caught", p.take().Path)

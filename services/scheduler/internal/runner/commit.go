@@ -12,81 +12,115 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// step applies events and commits.
-//
-// A step that would end the task while events from outside are unheard is
-// refused, because whoever sent them was told that they count. Then the event
-// that ends the task is kept for last: all others are committed first, so each
-// refusal makes progress. A cancel keeps its turn, since nothing can follow it;
-// and so does everything when there is another one among the others that ends the
-// task, since they cannot both be last.
+// step applies events and commits, in more than one transaction when the first
+// is refused.
 func (d *drive) step(ctx context.Context, inputs []input, extent extent) (*computed, error) {
 	var earlier work // asked for by what was committed first
-	before := func(inputs []input) (*computed, error) {
-		s, err := d.step(ctx, inputs, untilTold)
-		if err == nil {
-			earlier.without(s.ended)
-			earlier.add(s.work)
-		}
-		return s, err
-	}
 	for {
-		if err := d.prepare(ctx, inputs); err != nil {
-			return nil, err
-		}
-		s, err := d.compute(inputs, extent)
-		if err != nil {
-			return nil, err
-		}
-		outcome, err := d.settle(ctx, s.record)
-		if err == nil && errors.Is(outcome.Err, storage.ErrInvalidText) {
-			err = outcome.Err
-		}
+		s, err := d.try(ctx, inputs, extent)
+		var first, rest []input
 		switch {
-		case errors.Is(err, storage.ErrInvalidData), errors.Is(err, storage.ErrInvalidText):
-			if len(inputs) > 1 { // only one of them is to blame
-				if s, err = before(inputs[:1]); err != nil || s.record.Release {
-					return s, err
-				}
-				inputs = inputs[1:]
-				continue
-			}
-			if inputs, err = storable(inputs, err); err != nil {
-				return nil, err
-			}
-			continue
-		case err != nil:
-			return nil, err
-		case outcome.Err == nil:
-			d.committed(s)
-			d.afterCommit(s, outcome)
+		case err == nil:
 			if !s.record.Release {
 				earlier.without(s.ended)
 				earlier.add(s.work)
 				s.work = earlier
 			}
 			return s, nil
-		case errors.Is(outcome.Err, storage.ErrLeaseLost):
-			return nil, errLeaseLost
-		case !errors.Is(outcome.Err, storage.ErrInboxPending):
-			return nil, outcome.Err
+		case errors.Is(err, storage.ErrInvalidData), errors.Is(err, storage.ErrInvalidText):
+			first, rest, err = divide(inputs, err)
+		case errors.Is(err, storage.ErrInboxPending):
+			first, rest, err = d.postpone(ctx, inputs, ending{by: inputs[s.endedBy], extent: extent})
 		}
-		ender := inputs[s.endedBy]
-		if ender.event.Kind == storage.EventCancel || extent == untilTold && ender.logged != nil {
-			if inputs, err = d.inTurn(ctx, inputs); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		others, err := d.besides(ctx, inputs, ender)
 		if err != nil {
 			return nil, err
 		}
-		if s, err = before(others); err != nil || s.record.Release {
-			return s, err
+		if len(first) > 0 {
+			s, err := d.step(ctx, first, untilTold)
+			if err != nil || s.record.Release {
+				return s, err
+			}
+			earlier.without(s.ended)
+			earlier.add(s.work)
 		}
-		inputs = []input{ender}
+		inputs = rest
 	}
+}
+
+// try computes one transaction and commits it. What was computed comes along
+// with the refusal storage.ErrInboxPending.
+func (d *drive) try(ctx context.Context, inputs []input, extent extent) (*computed, error) {
+	if err := d.prepare(ctx, inputs); err != nil {
+		return nil, err
+	}
+	s, err := d.compute(inputs, extent)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := d.settle(ctx, s.record)
+	switch {
+	case err != nil:
+		return nil, err
+	case errors.Is(outcome.Err, storage.ErrLeaseLost):
+		return nil, errLeaseLost
+	case outcome.Err != nil:
+		return s, outcome.Err
+	}
+	d.committed(s)
+	d.afterCommit(s, outcome)
+	return s, nil
+}
+
+// divide finds the input that the database does not store, one by one, and
+// replaces it by a failure that says so.
+func divide(inputs []input, refused error) (first, rest []input, err error) {
+	if len(inputs) > 1 {
+		return inputs[:1], inputs[1:], nil
+	}
+	rest, err = storable(inputs, refused)
+	return nil, rest, err
+}
+
+// ending is a step that would end the task.
+type ending struct {
+	by     input
+	extent extent
+}
+
+// postpone is for a step that would end the task while events from outside are
+// unheard: it is refused, because whoever sent them was told that they count.
+// Then the event that ends the task is kept for last: all others are committed
+// first, so each refusal makes progress. A cancel keeps its turn, since nothing
+// can follow it; and so does everything when there is another one among the
+// others that ends the task, since they cannot both be last.
+func (d *drive) postpone(ctx context.Context, inputs []input, end ending) (first, rest []input, err error) {
+	all, err := d.inTurn(ctx, inputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	if end.by.event.Kind == storage.EventCancel || end.extent == untilTold && end.by.logged != nil {
+		return nil, all, nil
+	}
+	others := slices.DeleteFunc(all, func(in input) bool {
+		return in.event.Kind == end.by.event.Kind && in.source() == end.by.source()
+	})
+	return others, []input{end.by}, nil
+}
+
+// inTurn is what is in the inbox by now, in its order, and the drive's own
+// inputs. It reads more each time, because a step that ends the task has to
+// apply all there is.
+func (d *drive) inTurn(ctx context.Context, inputs []input) ([]input, error) {
+	all, err := d.inboxOf(ctx, max(inboxBatch, 2*len(inputs)))
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range inputs {
+		if in.logged == nil {
+			all = append(all, in)
+		}
+	}
+	return all, nil
 }
 
 // prepare loads what the events need besides the committed state.
@@ -129,34 +163,6 @@ const (
 	CodeNotStorable = "not_storable" // the database refuses the result
 	CodeInternal    = "internal"     // a bug; the log has it
 )
-
-// besides is what is to be applied before the event that ends the task: what is
-// in the inbox by now, and the drive's own inputs.
-func (d *drive) besides(ctx context.Context, inputs []input, ender input) ([]input, error) {
-	others, err := d.inTurn(ctx, inputs)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(others, func(in input) bool {
-		return in.event.Kind == ender.event.Kind && in.source() == ender.source()
-	}), nil
-}
-
-// inTurn is what is in the inbox by now, in its order, and the drive's own
-// inputs. It reads more each time, because a step that ends the task has to
-// apply all there is.
-func (d *drive) inTurn(ctx context.Context, inputs []input) ([]input, error) {
-	all, err := d.inboxOf(ctx, max(inboxBatch, 2*len(inputs)))
-	if err != nil {
-		return nil, err
-	}
-	for _, in := range inputs {
-		if in.logged == nil {
-			all = append(all, in)
-		}
-	}
-	return all, nil
-}
 
 // settle commits. Repeating is safe, see SettleSteps.
 func (d *drive) settle(ctx context.Context, record storage.TaskStep) (storage.StepOutcome, error) {

@@ -84,7 +84,7 @@ func (d *drive) compute(inputs []input, extent extent) (*computed, error) {
 			isIt := func(x engine.Execution) bool { return x.RunID == abort.RunID }
 			s.ended = append(s.ended, abort.RunID)
 			s.work.without([]string{abort.RunID})
-			if before := len(queued); abort.ExecType == flow.ExecQueue {
+			if before := len(queued); abort.Queued {
 				if queued = slices.DeleteFunc(queued, isIt); len(queued) == before {
 					s.record.Outbox = append(s.record.Outbox, outbox.Withdraw(d.lease.TaskID, abort.RunID, s.record.At))
 				}
