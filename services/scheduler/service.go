@@ -79,13 +79,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
 	intake := results.Intake{Store: store, Now: storage.Now}
 	logs := runlog.Book{Store: store, Most: cfg.RunLogBytes, Now: storage.Now}
-	s.outbox = outbox.New(outbox.Deps{
-		Store: store, Queue: queue, Results: intake, Log: deps.Log, Now: storage.Now,
-	})
 	owner, ownership, err := ownerOf(cfg)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	s.outbox = outbox.New(outbox.Deps{
+		Store: store, Queue: queue, Results: intake, Alone: ownership == runner.Exclusive,
+		Log: deps.Log, Now: storage.Now,
+	})
 	s.runner = runner.New(runner.Config{
 		Owner: owner, Ownership: ownership,
 		LeaseTTL: cfg.LeaseTTL, PollInterval: cfg.PollInterval,

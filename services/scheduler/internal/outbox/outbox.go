@@ -60,8 +60,11 @@ type Deps struct {
 	Store   storage.Tasks
 	Queue   Queue
 	Results Results // of jobs that the queue refuses
-	Log     *zap.Logger
-	Now     func() time.Time
+	// Alone says that no other process can be delivering: what is in the outbox
+	// at the start is left from a crash, and nobody's.
+	Alone bool
+	Log   *zap.Logger
+	Now   func() time.Time
 }
 
 // Deliverer delivers. Make it with New, then Run it.
@@ -95,9 +98,10 @@ func (d *Deliverer) Offer(messages []storage.OutboxMessage) {
 
 // Run delivers until ctx ends. What is left then stays in the outbox.
 func (d *Deliverer) Run(ctx context.Context) {
-	ticker := time.NewTicker(scanEvery)
+	ticker := time.NewTicker(scanAgain) // at once: there may be something left
 	defer ticker.Stop()
 	failures := 0
+	started := d.Now()
 	for {
 		var messages []storage.OutboxMessage
 		select {
@@ -106,7 +110,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 		case first := <-d.offered:
 			messages = d.more(first)
 		case <-ticker.C:
-			messages = d.scan(ctx)
+			messages = d.scan(ctx, started)
 			ticker.Reset(scanEvery)
 			if len(messages) == batch {
 				ticker.Reset(scanAgain)
@@ -146,8 +150,13 @@ func (d *Deliverer) more(first storage.OutboxMessage) []storage.OutboxMessage {
 	return messages
 }
 
-func (d *Deliverer) scan(ctx context.Context) []storage.OutboxMessage {
+// scan takes what is due, and what was written before the start when that can
+// be nobody else's.
+func (d *Deliverer) scan(ctx context.Context, started time.Time) []storage.OutboxMessage {
 	now := d.Now()
+	if left := started.Add(firstDelivery); d.Alone && left.After(now) {
+		now = left
+	}
 	messages, err := d.Store.ClaimOutbox(ctx, now, now.Add(firstDelivery), batch)
 	if err != nil && ctx.Err() == nil {
 		d.Log.Error("outbox_scan_failed", zap.Error(err))

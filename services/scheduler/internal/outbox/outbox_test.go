@@ -117,6 +117,12 @@ func commit(t *testing.T, store storage.Tasks, messages ...storage.OutboxMessage
 func start(t *testing.T, store storage.Tasks, q *queue, now func() time.Time) *Deliverer {
 	t.Helper()
 	d := New(Deps{Store: store, Queue: q, Results: q, Log: zap.NewNop(), Now: now})
+	run(t, d)
+	return d
+}
+
+func run(t *testing.T, d *Deliverer) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -127,7 +133,6 @@ func start(t *testing.T, store storage.Tasks, q *queue, now func() time.Time) *D
 		cancel()
 		<-ended
 	})
-	return d
 }
 
 // racing is a clock that is always far ahead of what was set by it, so that
@@ -166,6 +171,18 @@ func outboxEmpty(t *testing.T, store storage.Tasks) bool {
 	left, err := store.ClaimOutbox(t.Context(), far, far, 10)
 	require.NoError(t, err)
 	return len(left) == 0
+}
+
+func TestStart_DeliversWhatACrashLeftWhenNobodyElseCan(t *testing.T) {
+	t.Parallel()
+	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
+	commit(t, store, putJob(t, "run-1", 10))
+	now := storage.Now()
+	run(t, New(Deps{Store: store, Queue: q, Results: q, Alone: true, Log: zap.NewNop(), Now: func() time.Time { return now }}))
+	require.Eventually(t, func() bool {
+		jobs, _ := q.count()
+		return jobs == 1
+	}, 10*time.Second, time.Millisecond)
 }
 
 func TestOffer_IsDeliveredAndAcknowledged(t *testing.T) {
