@@ -17,8 +17,9 @@ import (
 	"github.com/pocketflowgo/pocketflow/tests/pgtest"
 )
 
-// Among many finished jobs nothing that runs for each poll may read the table
-// from end to end: Postgres counts the rows it read that way.
+// Among many finished jobs nothing that runs for each poll, answer or list may
+// read the table from end to end, nor an index of them all: Postgres counts the
+// rows and the entries it read.
 func TestPostgres_FinishedJobsAreNotRead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -26,54 +27,109 @@ func TestPostgres_FinishedJobsAreNotRead(t *testing.T) {
 	conn, err := pgx.Connect(ctx, dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	const finished = 20_000
 	_, err = conn.Exec(ctx, `
 INSERT INTO queue.jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority, status, deliveries,
     available_at, worker_id, token, created_at, result_hash, log_path)
-SELECT 'done-' || n, '', '', '', '', 1, 1, 'service' || n % 3, '{}', 0, 'completed', 1, n, '', '', n, '', '' FROM generate_series(1, 20000) n`)
+SELECT 'done-' || n, '', '', '', '', 1, 1, 'service' || n % 3, '{}', 0, 'completed', 1, n, '', '', n, '', '' FROM generate_series(1, $1) n`, finished)
 	require.NoError(t, err)
 	_, err = conn.Exec(ctx, "VACUUM ANALYZE queue.jobs")
 	require.NoError(t, err)
 
-	counts := func(c require.TestingT) (scans, rows int64) {
+	counts := func(c require.TestingT) (claims, entries, rows int64) {
 		err := conn.QueryRow(ctx, `
-SELECT i.idx_scan, t.seq_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid)
-WHERE t.schemaname = 'queue' AND i.indexrelname = 'jobs_ready'`).Scan(&scans, &rows)
+SELECT SUM(i.idx_scan) FILTER (WHERE i.indexrelname = 'jobs_ready')::BIGINT, SUM(i.idx_tup_read)::BIGINT, MAX(t.seq_tup_read)
+FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.schemaname = 'queue' AND t.relname = 'jobs'`).
+			Scan(&claims, &entries, &rows)
 		require.NoError(c, err)
-		return scans, rows
+		return claims, entries, rows
 	}
-	scansBefore, rowsBefore := counts(t)
+	claimsBefore, entriesBefore, rowsBefore := counts(t)
 
-	const rounds = 5
+	const rounds = 8
 	store, err := connect.Queue(ctx, dsn, connect.Options{})
 	require.NoError(t, err)
 	for n := range rounds {
-		require.NoError(t, store.PutJobs(ctx, jobsOf(fmt.Sprintf("service%d", n%3), 10)))
-		now := storage.Now()
-		jobs, err := store.ClaimJobs(ctx, storage.ClaimJobs{
-			WorkerID: "w", Services: []string{"service0", "service1", "service2"}, Max: 4, Now: now, VisibleUntil: now.Add(time.Minute),
-			NewToken: func() string { return "token" },
-		})
-		require.NoError(t, err)
-		require.Len(t, jobs, 4)
-		_, err = store.CompleteJobs(ctx, []storage.JobCompletion{{
-			JobID: jobs[0].ID, Token: "token", Result: json.RawMessage(`{}`), Hash: "h", At: now,
-		}})
-		require.NoError(t, err)
-		_, err = store.ExpireClaims(ctx, now, 5, 10, func(storage.Job) json.RawMessage { return json.RawMessage(`{}`) })
-		require.NoError(t, err)
-		_, err = store.NextChange(ctx, now)
-		require.NoError(t, err)
-		_, err = store.Stats(ctx, now)
-		require.NoError(t, err)
+		if n == rounds/2 {
+			require.NoError(t, store.SetLimit(ctx, storage.ServiceLimit{
+				Service: "service0", MaxClaimed: 1000, RatePerSecond: 1000, Burst: 1000, UpdatedAt: storage.Now(),
+			}))
+		}
+		eachStatement(t, store, n)
 	}
 	require.NoError(t, store.Close(), "a session hands in its counts when it ends")
 
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		scans, _ := counts(c)
-		require.GreaterOrEqual(c, scans, scansBefore+rounds)
+		claims, _, _ := counts(c)
+		require.GreaterOrEqual(c, claims, claimsBefore+rounds)
 	}, 30*time.Second, 20*time.Millisecond, "the claims read their index")
-	_, rows := counts(t)
+	_, entries, rows := counts(t)
 	require.Equal(t, rowsBefore, rows)
+	require.Less(t, entries-entriesBefore, int64(finished), "not even once all of an index")
+}
+
+// eachStatement makes the queue run every statement that polls, answers and
+// lists are made of.
+func eachStatement(t *testing.T, store storage.Queue, round int) {
+	t.Helper()
+	ctx := t.Context()
+	services := []string{"service0", "service1", "service2"}
+	var ids []string
+	for _, service := range services {
+		jobs := jobsOf(fmt.Sprintf("%s-%d", service, round), 10)
+		for i := range jobs {
+			jobs[i].Service = service
+		}
+		require.NoError(t, store.PutJobs(ctx, jobs))
+	}
+	now := storage.Now()
+	claim := storage.ClaimJobs{
+		WorkerID: "w", Services: services, Max: 8, Now: now, VisibleUntil: now.Add(time.Minute), NewToken: func() string { return "token" },
+	}
+	jobs, err := store.ClaimJobs(ctx, claim)
+	require.NoError(t, err)
+	require.Len(t, jobs, 8)
+	for _, service := range services {
+		claim.Services, claim.Max = []string{service}, 1
+		_, err := store.ClaimJobs(ctx, claim)
+		require.NoError(t, err)
+	}
+	outcomes, err := store.CompleteJobs(ctx, []storage.JobCompletion{{
+		JobID: jobs[0].ID, Token: "token", Result: json.RawMessage(`{}`), Hash: "h", At: now,
+	}})
+	require.NoError(t, err)
+	require.Equal(t, storage.Outcomes{nil}, outcomes)
+	var refs []storage.ClaimRef
+	for _, job := range jobs[1:] {
+		ids = append(ids, job.ID)
+		refs = append(refs, storage.ClaimRef{JobID: job.ID, Token: "token"})
+	}
+	outcomes, err = store.WithdrawJobs(ctx, ids[:1], now)
+	require.NoError(t, err)
+	require.Equal(t, storage.Outcomes{nil}, outcomes)
+	_, err = store.ExtendClaims(ctx, refs[1:], now)
+	require.NoError(t, err)
+	dead, err := store.ExpireClaims(ctx, now, 1, 100, func(storage.Job) json.RawMessage { return json.RawMessage(`{}`) })
+	require.NoError(t, err)
+	require.Len(t, dead, len(refs)-1)
+	for _, service := range []string{"", dead[0].Service} {
+		query := storage.DeadQuery{Service: service, ListOptions: storage.ListOptions{Limit: 1}}
+		for range 3 {
+			page, err := store.ListDead(ctx, query)
+			require.NoError(t, err)
+			query.Cursor = page.Next
+		}
+	}
+	_, err = store.RequeueJobs(ctx, ids[1:3], now)
+	require.NoError(t, err)
+	_, err = store.DiscardJobs(ctx, ids[3:5], now)
+	require.NoError(t, err)
+	_, err = store.NextChange(ctx, now)
+	require.NoError(t, err)
+	_, err = store.Stats(ctx, now)
+	require.NoError(t, err)
+	_, err = store.ClaimResults(ctx, now, now.Add(time.Hour), 100)
+	require.NoError(t, err)
 }
 
 // A list of approvals reads the few tasks that wait for one, of all and of one
@@ -125,4 +181,57 @@ FROM pg_stat_user_indexes WHERE schemaname = 'scheduler' AND relname = 'tasks'`)
 	var rows int64
 	require.NoError(t, conn.QueryRow(ctx, `SELECT seq_tup_read FROM pg_stat_user_tables WHERE schemaname = 'scheduler' AND relname = 'tasks'`).Scan(&rows))
 	require.Zero(t, rows)
+}
+
+// A task may have ten thousand runs, and a scheduler millions of logs: to mark
+// a run, to write to its log and to read it reads neither from end to end.
+func TestPostgres_OtherRunsAndTheirLogsAreNotRead(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := pgtest.Migrated(t, migrations.Scheduler)
+	conn, err := pgx.Connect(ctx, dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	for _, statement := range []string{
+		`INSERT INTO scheduler.node_runs (task_id, no, id, node_key, path, visit, attempt, status, sub_status, branch_id, error_code,
+    error_text, action, worker_id, worker_url, log_path)
+SELECT 'task-' || n % 2, n, 'run-' || n, 'a', 'a', 1, 1, 'queued', '', '', '', '', '', '', '', '' FROM generate_series(1, 20000) n`,
+		`INSERT INTO scheduler.run_logs (run_id, task_id, no, entries, bytes) SELECT id, task_id, no, 1, 65 FROM scheduler.node_runs`,
+		`INSERT INTO scheduler.run_log_entries (run_id, seq, source_id, at, text) SELECT run_id, 1, 'a', 1, 'x' FROM scheduler.run_logs`,
+		`VACUUM ANALYZE scheduler.node_runs, scheduler.run_logs, scheduler.run_log_entries`,
+	} {
+		_, err = conn.Exec(ctx, statement)
+		require.NoError(t, err)
+	}
+	reads := func(c require.TestingT) (rows, scans int64) {
+		require.NoError(c, conn.QueryRow(ctx, `
+SELECT SUM(seq_tup_read), SUM(idx_scan) FROM pg_stat_user_tables
+WHERE schemaname = 'scheduler' AND relname IN ('node_runs', 'run_logs', 'run_log_entries')`).Scan(&rows, &scans))
+		return rows, scans
+	}
+	rowsBefore, scansBefore := reads(t)
+
+	const rounds = 5
+	store, err := connect.Tasks(ctx, dsn, connect.Options{})
+	require.NoError(t, err)
+	for n := 1; n <= rounds; n++ {
+		run := storage.RunRef{TaskID: fmt.Sprintf("task-%d", n%2), No: n, ID: fmt.Sprintf("run-%d", n)}
+		outcomes, err := store.MarkRunning(ctx, []storage.RunningMark{{Run: run, WorkerID: "w"}})
+		require.NoError(t, err)
+		require.Equal(t, storage.Outcomes{nil}, outcomes)
+		outcomes, err = store.AppendRunLogs(ctx, []storage.LogEntry{{Run: run, SourceID: "b", Text: "y\n", At: storage.Now()}}, 1<<20)
+		require.NoError(t, err)
+		require.Equal(t, storage.Outcomes{nil}, outcomes)
+		log, err := store.ReadRunLog(ctx, storage.RunLogQuery{RunID: run.ID})
+		require.NoError(t, err)
+		require.Equal(t, storage.RunLog{Run: run, Status: storage.RunRunning, Text: "xy\n"}, log)
+	}
+	require.NoError(t, store.Close(), "a session hands in its counts when it ends")
+
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		_, scans := reads(c)
+		require.GreaterOrEqual(c, scans, scansBefore+6*rounds)
+	}, 30*time.Second, 20*time.Millisecond, "they read their indexes")
+	rows, _ := reads(t)
+	require.Equal(t, rowsBefore, rows)
 }

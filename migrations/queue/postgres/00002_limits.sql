@@ -20,11 +20,12 @@ CREATE TABLE service_limits (
 -- How many claims a service has. The second condition always holds; what looks
 -- for time-outs does not state it, so that Postgres cannot take this index for
 -- it in place of jobs_claims.
-CREATE INDEX jobs_claimed ON jobs (service) WHERE status = 'claimed' AND timeout_at > 0;
+CREATE INDEX jobs_claimed ON jobs (service) WHERE status = 'claimed' AND result_hash = '';
 
 -- The lists of dead jobs, of all and of one service. The second serves what
--- jobs_dead did as well.
-CREATE INDEX jobs_dead_newest ON jobs (id) WHERE status = 'dead';
+-- jobs_dead did as well, and by the first's other condition, which always holds,
+-- it is not taken for the second's lists.
+CREATE INDEX jobs_dead_newest ON jobs (id) WHERE status = 'dead' AND result_hash = '';
 CREATE INDEX jobs_dead_service ON jobs (service, id) WHERE status = 'dead';
 DROP INDEX jobs_dead;
 

@@ -39,6 +39,9 @@ func runQueueModel(t *testing.T, open func(t *testing.T) storage.Queue) {
 			"expire":        model.expire,
 			"claim_results": model.claimResults,
 			"ack_results":   model.ackResults,
+			"set_limit":     model.setLimit,
+			"requeue":       model.requeue,
+			"discard":       model.discard,
 			"time_passes":   model.pass,
 		})
 	})
@@ -51,13 +54,15 @@ type queueModel struct {
 	now      time.Time
 	jobs     map[string]storage.Job
 	results  map[string]storage.JobResult
+	limits   map[string]modelLimit
 	newToken func() string
 }
 
 func newQueueModel(store storage.Queue, prefix string) *queueModel {
 	return &queueModel{
 		store: store, prefix: prefix, services: []string{prefix + "-a", prefix + "-b"}, now: at(0),
-		jobs: map[string]storage.Job{}, results: map[string]storage.JobResult{}, newToken: tokens(),
+		jobs: map[string]storage.Job{}, results: map[string]storage.JobResult{},
+		limits: map[string]modelLimit{}, newToken: tokens(),
 	}
 }
 
@@ -66,6 +71,9 @@ func (m *queueModel) clear(t *testing.T) {
 	_, err := m.store.WithdrawJobs(context.Background(), all, m.now)
 	require.NoError(t, err)
 	require.NoError(t, m.store.AckResults(context.Background(), all))
+	for service := range m.limits {
+		setLimit(t, m.store, storage.ServiceLimit{Service: service, UpdatedAt: m.now})
+	}
 }
 
 func (m *queueModel) anyID(rt *rapid.T) string {
@@ -118,10 +126,13 @@ func (m *queueModel) claim(rt *rapid.T) {
 		Services: rapid.SampledFrom([][]string{m.services, m.services[:1], m.services[1:]}).Draw(rt, "services"),
 		Max:      rapid.IntRange(1, 4).Draw(rt, "max"), Now: m.now, VisibleUntil: m.anyTime(rt).Add(time.Second), NewToken: m.newToken,
 	}
+	told := map[string]time.Time{}
+	params.HeldBack = func(service string, until time.Time) { told[service] = until }
 	left := map[string][]storage.Job{}
 	want := 0
 	for _, service := range params.Services {
-		left[service] = m.ready(service)
+		ready := m.ready(service)
+		left[service] = ready[:m.places(service, len(ready))]
 		want += len(left[service])
 	}
 	got, err := m.store.ClaimJobs(context.Background(), params)
@@ -141,6 +152,8 @@ func (m *queueModel) claim(rt *rapid.T) {
 		require.Equal(rt, next, job)
 		m.jobs[job.ID] = next
 	}
+	m.spend(got)
+	m.checkHeldBack(rt, params, got, told)
 }
 
 // anyRef draws what a caller says of a claim: the truth, nothing, or else.
@@ -226,6 +239,8 @@ func (m *queueModel) extend(rt *rapid.T) {
 	case job.Status == storage.JobWithdrawn:
 		want = storage.ErrEnded
 	case job.Status != storage.JobPending && job.Status != storage.JobClaimed, !m.holds(ref, job.Status == storage.JobClaimed):
+		want = storage.ErrClaimLost
+	case job.Status == storage.JobPending && !m.hasPlace(job.Service):
 		want = storage.ErrClaimLost
 	default:
 		job.Status, job.TimeoutAt = storage.JobClaimed, until
@@ -342,9 +357,15 @@ func (m *queueModel) compare(rt *rapid.T) {
 			next = change
 		}
 	}
+	for _, limit := range m.limits {
+		if change := limit.nextToken(m.now); !change.IsZero() && (next.IsZero() || change.Before(next)) {
+			next = change
+		}
+	}
 	got, err := m.store.NextChange(ctx, m.now)
 	require.NoError(rt, err)
 	require.Equal(rt, next, got)
+	m.compareLists(rt)
 
 	list, err := m.store.Stats(ctx, m.now)
 	require.NoError(rt, err)

@@ -25,10 +25,13 @@ func (q *Queue) ListDead(ctx context.Context, query storage.DeadQuery) (storage.
 	return page, nil
 }
 
-// listDead makes the two statements of a query. The status is spelled out for
-// the indexes jobs_dead_newest and jobs_dead_service.
+// listDead makes the two statements of a query. Each spells out the conditions
+// of its partial index, jobs_dead_service or jobs_dead_newest.
 func listDead(query storage.DeadQuery) (count, page Statement) {
 	where := conditions{terms: []string{`status = 'dead'`}}
+	if query.Service == "" {
+		where.terms = append(where.terms, `result_hash = ''`)
+	}
 	where.equal("service", query.Service)
 	count = Statement{SQL: `SELECT COUNT(*) FROM jobs` + where.String(), Args: where.args}
 

@@ -31,8 +31,8 @@ ON CONFLICT (service) DO UPDATE SET max_claimed = excluded.max_claimed, rate_per
 
 	// Reads the index jobs_claimed alone, and not even that without a MaxClaimed.
 	countClaimedSQL = `
-SELECT COUNT(*) FROM jobs WHERE status = 'claimed' AND timeout_at > 0 AND service = $1
-    AND EXISTS (SELECT 1 FROM service_limits WHERE service = $1 AND max_claimed > 0)`
+SELECT COUNT(*) FROM jobs WHERE status = 'claimed' AND result_hash = '' AND service = $1
+    AND (SELECT max_claimed FROM service_limits WHERE service = $1) > 0`
 
 	hasMaxClaimedSQL = `SELECT service FROM service_limits WHERE service = $1 AND max_claimed > 0`
 )

@@ -17,7 +17,7 @@ const (
 SELECT service, COUNT(*), SUM(CASE WHEN available_at <= $1 THEN 1 ELSE 0 END),
     MIN(CASE WHEN available_at <= $1 THEN available_at END)
 FROM jobs WHERE status = 'pending' GROUP BY service`
-	claimedStatsSQL = `SELECT service, COUNT(*) FROM jobs WHERE status = 'claimed' AND timeout_at > 0 GROUP BY service`
+	claimedStatsSQL = `SELECT service, COUNT(*) FROM jobs WHERE status = 'claimed' AND result_hash = '' GROUP BY service`
 	deadStatsSQL    = `SELECT service, COUNT(*) FROM jobs WHERE status = 'dead' GROUP BY service`
 )
 
