@@ -48,5 +48,13 @@ var table = []passed{
 	{http.MethodPost, "/queue/poll", proxy.Queue, nil},
 	{http.MethodPost, "/queue/complete", proxy.Queue, nil},
 	{http.MethodPost, "/queue/heartbeat", proxy.Queue, nil},
+	{http.MethodPost, "/queue/update_run", proxy.Queue, nil},
+	{http.MethodPost, "/queue/logs", proxy.Queue, nil},
+
 	{http.MethodGet, "/queue/stats", proxy.Queue, nil},
+	{http.MethodGet, "/queue/dead", proxy.Queue, nil},
+	{http.MethodPost, "/queue/requeue", proxy.Queue, nil},
+	{http.MethodPost, "/queue/discard", proxy.Queue, nil},
+	{http.MethodGet, "/queue/limits", proxy.Queue, nil},
+	{http.MethodPost, "/queue/limits", proxy.Queue, nil},
 }

@@ -29,39 +29,67 @@ const patience = 20 * time.Second
 type scheduler struct {
 	url      string
 	received chan schedulerapi.JobResult
+	reported chan schedulerapi.RunProgress
 
 	mu    sync.Mutex
 	fails func(results []schedulerapi.JobResult) error // nil: takes all
 	calls int
+	away  error // of progress
 }
 
 func newScheduler(t *testing.T) *scheduler {
 	t.Helper()
-	s := &scheduler{received: make(chan schedulerapi.JobResult, 10_000)}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var body schedulerapi.JobResults
-		r.Body = http.MaxBytesReader(w, r.Body, httpx.MaxInternalBody)
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.URL.Path != "/internal/results" {
-			httpx.WriteProblem(w, r, errs.New(errs.MalformedBody, "%s: %v", r.URL.Path, err))
-			return
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.calls++
-		if s.fails != nil {
-			if err := s.fails(body.Results); err != nil {
-				httpx.WriteProblem(w, r, err)
-				return
-			}
-		}
-		for _, result := range body.Results {
-			s.received <- result
-		}
-		_ = httpx.WriteJSON(w, http.StatusOK, schedulerapi.OK{OK: "1"})
-	}))
+	s := &scheduler{received: make(chan schedulerapi.JobResult, 10_000), reported: make(chan schedulerapi.RunProgress, 100)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /internal/results", s.takeResults)
+	mux.HandleFunc("POST /internal/runs/progress", s.takeProgress)
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
+}
+
+func (s *scheduler) takeResults(w http.ResponseWriter, r *http.Request) {
+	var body schedulerapi.JobResults
+	r.Body = http.MaxBytesReader(w, r.Body, httpx.MaxInternalBody)
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		httpx.WriteProblem(w, r, errs.New(errs.MalformedBody, "%v", err))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if s.fails != nil {
+		if err := s.fails(body.Results); err != nil {
+			httpx.WriteProblem(w, r, err)
+			return
+		}
+	}
+	for _, result := range body.Results {
+		s.received <- result
+	}
+	_ = httpx.WriteJSON(w, http.StatusOK, schedulerapi.OK{OK: "1"})
+}
+
+func (s *scheduler) takeProgress(w http.ResponseWriter, r *http.Request) {
+	var body schedulerapi.RunsProgress
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		httpx.WriteProblem(w, r, s.away)
+		return
+	}
+	for _, run := range body.Runs {
+		s.reported <- run
+	}
+	_ = httpx.WriteJSON(w, http.StatusOK, schedulerapi.OK{OK: "1"})
+}
+
+func (s *scheduler) setAway(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = err
 }
 
 func (s *scheduler) set(fails func([]schedulerapi.JobResult) error) {

@@ -31,6 +31,7 @@ const (
 	LeaseHeld        Code = "lease_held"       // another scheduler is executing the task
 	TaskEnded        Code = "task_ended"       // the task is in a terminal state
 	ClaimLost        Code = "claim_lost"       // the job's claim expired or belongs to another
+	NotDead          Code = "not_dead"         // the job waits, is worked on or has ended; only dead ones are requeued and discarded
 	ApprovalClosed   Code = "approval_closed"  // the task does not wait for this decision, or not any more
 	ApprovalChanged  Code = "approval_changed" // the task waits for a decision on something else than was shown
 	BodyTooLarge     Code = "body_too_large"
@@ -53,6 +54,7 @@ var statusOf = map[Code]int{
 	LeaseHeld:        http.StatusConflict,
 	TaskEnded:        http.StatusConflict,
 	ClaimLost:        http.StatusConflict,
+	NotDead:          http.StatusConflict,
 	ApprovalClosed:   http.StatusConflict,
 	ApprovalChanged:  http.StatusConflict,
 	BodyTooLarge:     http.StatusRequestEntityTooLarge,

@@ -23,10 +23,10 @@ type claims struct {
 	every      time.Duration // between extensions
 	log        *zap.Logger
 
-	mu     sync.Mutex
-	held   map[*claim]struct{} // by identity: a job may come again while its first claim is ending
-	kept   bool                // the last extension was answered, or there is nothing to extend
-	change chan struct{}       // closed when kept changes
+	mu      sync.Mutex
+	held    map[*claim]struct{} // by identity: a job may come again while its first claim is ending
+	trouble error               // of the last extension; nil when there is nothing to extend
+	change  chan struct{}       // closed when trouble comes or goes
 }
 
 // claim is one job's.
@@ -41,7 +41,7 @@ type claim struct {
 func newClaims(client *queueapi.Client, cfg Config, log *zap.Logger) *claims {
 	return &claims{
 		client: client, workerID: cfg.ID, visibility: cfg.Visibility, every: min(cfg.Visibility/3, cfg.Heartbeat), log: log,
-		held: map[*claim]struct{}{}, kept: true, change: make(chan struct{}),
+		held: map[*claim]struct{}{}, change: make(chan struct{}),
 	}
 }
 
@@ -58,7 +58,7 @@ func (c *claims) release(one *claim) {
 	defer c.mu.Unlock()
 	delete(c.held, one)
 	if len(c.held) == 0 {
-		c.setLocked(true)
+		c.setLocked(nil)
 	}
 }
 
@@ -74,15 +74,19 @@ func (c *claims) list() []*claim {
 
 // set tells how the last extension went. Claims that have all ended meanwhile
 // leave nothing to be in trouble about.
-func (c *claims) set(kept bool) {
+func (c *claims) set(trouble error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.setLocked(kept || len(c.held) == 0)
+	if len(c.held) == 0 {
+		trouble = nil
+	}
+	c.setLocked(trouble)
 }
 
-func (c *claims) setLocked(kept bool) {
-	if c.kept != kept {
-		c.kept = kept
+func (c *claims) setLocked(trouble error) {
+	changed := (c.trouble == nil) != (trouble == nil)
+	c.trouble = trouble
+	if changed {
 		close(c.change)
 		c.change = make(chan struct{})
 	}
@@ -93,9 +97,9 @@ func (c *claims) setLocked(kept bool) {
 func (c *claims) awaitKept(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		c.mu.Lock()
-		kept, change := c.kept, c.change
+		trouble, change := c.trouble, c.change
 		c.mu.Unlock()
-		if kept {
+		if trouble == nil {
 			return true
 		}
 		select {
@@ -117,10 +121,10 @@ func (c *claims) keep(ctx context.Context) {
 			return
 		case err != nil:
 			c.log.Warn("claims_not_extended", zap.Error(err))
-			c.set(false)
+			c.set(err)
 			wait = retry.Next()
 		default:
-			c.set(true)
+			c.set(nil)
 			retry.Reset()
 			wait = c.every
 		}

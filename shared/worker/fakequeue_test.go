@@ -30,6 +30,7 @@ type fakeQueue struct {
 	gone     map[string]errs.Code // what heartbeats are told, by job id
 	deaf     error                // of heartbeats
 	noReport error                // of marks and logs
+	onReport func()               // at each of them; may be nil
 }
 
 func newQueue(t *testing.T) *fakeQueue {
@@ -139,6 +140,9 @@ func report[T any](f *fakeQueue, w http.ResponseWriter, r *http.Request, heard c
 	_ = json.NewDecoder(r.Body).Decode(&req)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.onReport != nil {
+		f.onReport()
+	}
 	if f.noReport != nil {
 		httpx.WriteProblem(w, r, f.noReport)
 		return

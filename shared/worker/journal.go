@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -75,13 +76,6 @@ func (j *journal) take() string {
 	return text
 }
 
-// putBack returns text that could not be sent to the front.
-func (j *journal) putBack(text string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.text = append([]byte(text), j.text...)
-}
-
 // reporter tells the queue-gateway how an execution goes on: that it runs, and
 // what it logs. It fails nothing: the work goes on without it.
 type reporter struct {
@@ -92,7 +86,9 @@ type reporter struct {
 	log     *zap.Logger
 
 	marked bool
-	gone   bool // the queue-gateway does not want to hear of the job any more
+	gone   bool   // the queue-gateway does not want to hear of the job any more
+	unsent string // taken from the journal, and maybe heard: it is repeated by its number
+	number int    // of unsent
 }
 
 // run reports until the execution has ended, or ctx. A call under way is not cut
@@ -117,20 +113,29 @@ func (r *reporter) run(ctx context.Context, executed <-chan struct{}) {
 
 // finish sends what is left, once.
 func (r *reporter) finish(ctx context.Context) {
-	r.report(ctx, r.add)
+	if r.unsent != "" {
+		r.report(ctx, r.add)
+	}
+	if r.unsent == "" {
+		r.report(ctx, r.add)
+	}
 }
 
 // report makes one call with what there is to say.
-func (r *reporter) report(ctx context.Context, send func(context.Context, string) error) {
+func (r *reporter) report(ctx context.Context, send func(context.Context) error) {
 	if r.gone {
 		return
 	}
-	text := r.journal.take()
+	if r.unsent == "" {
+		r.unsent = r.journal.take()
+		r.number++
+	}
 	ctx, cancel := context.WithTimeout(ctx, logCall)
 	defer cancel()
-	err := send(ctx, text)
+	err := send(ctx)
 	switch errs.CodeOf(err) {
 	case "":
+		r.unsent = ""
 		return
 	case errs.ClaimLost, errs.TaskEnded:
 		r.gone = true
@@ -140,30 +145,29 @@ func (r *reporter) report(ctx context.Context, send func(context.Context, string
 		// A queue-gateway without this route, too, which takes the answer.
 		r.gone = true
 	default:
-		r.journal.putBack(text)
 	}
-	r.log.Info("not_reported", zap.Int("log_bytes", len(text)), zap.Error(err))
+	r.log.Info("not_reported", zap.Int("log_bytes", len(r.unsent)), zap.Error(err))
 }
 
-// mark sends text, and the mark with it if that is still to come.
-func (r *reporter) mark(ctx context.Context, text string) error {
+// mark sends what is unsent, and the mark with it if that is still to come.
+func (r *reporter) mark(ctx context.Context) error {
 	if r.marked {
-		return r.add(ctx, text)
+		return r.add(ctx)
 	}
 	err := r.client.UpdateRun(ctx, queueapi.UpdateRunRequest{
-		RunID: r.job.RunID, Status: queueapi.StatusRunning, Log: text,
+		RunID: r.job.RunID, Status: queueapi.StatusRunning, Log: r.unsent, LogID: strconv.Itoa(r.number),
 		QueueID: r.job.ID, WorkerID: r.job.WorkerID, Token: r.job.Token,
 	})
 	r.marked = err == nil
 	return err
 }
 
-func (r *reporter) add(ctx context.Context, text string) error {
-	if text == "" {
+func (r *reporter) add(ctx context.Context) error {
+	if r.unsent == "" {
 		return nil
 	}
 	return r.client.AddLogs(ctx, queueapi.LogsRequest{
-		RunID: r.job.RunID, Text: text,
+		RunID: r.job.RunID, Text: r.unsent, LogID: strconv.Itoa(r.number),
 		QueueID: r.job.ID, WorkerID: r.job.WorkerID, Token: r.job.Token,
 	})
 }

@@ -228,10 +228,10 @@ func TestPull_MarksTheRunAndSendsItsLog(t *testing.T) {
 	}}))
 	queue.jobs <- queued("1", `{}`)
 	require.Equal(t, queueapi.UpdateRunRequest{
-		RunID: "run-1", Status: "running", Log: "begun\n", QueueID: "1", WorkerID: "w1", Token: "token-1",
+		RunID: "run-1", Status: "running", Log: "begun\n", LogID: "1", QueueID: "1", WorkerID: "w1", Token: "token-1",
 	}, <-queue.marks)
 	close(g.open)
-	require.Equal(t, queueapi.LogsRequest{RunID: "run-1", QueueID: "1", Text: "done\n", WorkerID: "w1", Token: "token-1"}, <-queue.logs)
+	require.Equal(t, queueapi.LogsRequest{RunID: "run-1", QueueID: "1", Text: "done\n", LogID: "2", WorkerID: "w1", Token: "token-1"}, <-queue.logs)
 	require.Equal(t, "1", (<-queue.answers).QueueID)
 	require.Empty(t, queue.marks)
 }
@@ -250,6 +250,30 @@ func TestPull_LinesThatAreLostFailNothing(t *testing.T) {
 		w.stop()
 		require.NoError(t, <-w.ended)
 	}
+}
+
+func TestPull_RepeatsReportsThatWereNotHeardByTheirNumber(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	tried := make(chan struct{}, 16)
+	queue.with(func(f *fakeQueue) {
+		f.noReport = errs.New(errs.Unavailable, "away")
+		f.onReport = func() { tried <- struct{}{} }
+	})
+	g := newGate()
+	run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(ctx context.Context, job worker.Job) (any, error) {
+		job.Log("begun")
+		return g.handle(ctx, job)
+	}}))
+	queue.jobs <- queued("1", `{}`)
+	<-tried
+	queue.with(func(f *fakeQueue) { f.noReport = nil })
+	mark := <-queue.marks
+	require.Equal(t, "begun\n", mark.Log)
+	require.Equal(t, "1", mark.LogID)
+	close(g.open)
+	<-queue.answers
+	require.Empty(t, queue.logs)
 }
 
 func TestPull_ReportThatIsTooLateEndsTheWork(t *testing.T) {

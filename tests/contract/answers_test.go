@@ -306,13 +306,51 @@ func callQueue(t *testing.T, c *caller, prefix string) {
 		}
 		require.NotEmpty(t, c.get(t, prefix+"/queue/stats"))
 		c.post(t, prefix+"/queue/heartbeat", object{"queue_id": job["id"], "worker_id": "w", "token": job["token"]})
+		claims := []object{{"queue_id": job["id"], "token": job["token"]}, {"queue_id": "job-none"}}
+		requireOutcomes(t, c.post(t, prefix+"/queue/heartbeat", object{"workerId": "w", "claims": claims}), "", "not_found")
+		c.post(t, prefix+"/queue/update_run", object{"run_id": job["run_id"], "status": "running"})
+		c.post(t, prefix+"/queue/logs", object{"runId": job["run_id"], "lines": []string{"one", "two"}, "token": job["token"]})
+		require.Equal(t, object{"content": "one\ntwo\n", "task_id": task, "status": "running"}, c.get(t, prefix+"/tasks/logs?run_id="+job["run_id"].(string)))
 		complete := object{"queue_id": job["id"], "result": object{"n": 1}, "worker_id": "w", "token": job["token"], "error": nil}
 		c.post(t, prefix+"/queue/complete", complete)
 		c.post(t, prefix+"/queue/complete", complete) // a repeat is harmless
+		another := object{"queue_id": job["id"], "result": 2, "token": job["token"]}
+		requireOutcomes(t, c.post(t, prefix+"/queue/complete", object{"completions": []object{complete, another}}), "", "claim_lost")
+		c.refused(t, http.StatusConflict, "claim_lost", http.MethodPost, prefix+"/queue/complete", another)
+		c.refused(t, http.StatusConflict, "claim_lost", http.MethodPost, prefix+"/queue/update_run", object{"run_id": job["run_id"], "status": "running"})
+		requireOutcomes(t, c.post(t, prefix+"/queue/requeue", object{"ids": []any{job["id"], "job-none"}}), "not_dead", "not_found")
+		requireOutcomes(t, c.post(t, prefix+"/queue/discard", object{"ids": []any{job["id"], "job-none"}}), "not_dead", "not_found")
 		c.await(t, task, "completed")
 	}
 	c.refused(t, http.StatusNotFound, "not_found", http.MethodPost, prefix+"/queue/complete", object{"queue_id": "job-none"})
 	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/queue/poll", object{"worker_id": "w", "services": "s"})
+	c.refused(t, http.StatusNotFound, "not_found", http.MethodPost, prefix+"/queue/update_run", object{"run_id": "run-none", "status": "running"})
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/queue/update_run", object{"run_id": "run-none", "status": "ok"})
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/queue/logs", object{"run_id": "run-none"})
+
+	require.Empty(t, c.get(t, prefix+"/queue/dead?page=1&page_size=5&service="+service).(object)["data"])
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodGet, prefix+"/queue/dead?cursor=x", nil)
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/queue/requeue", object{"ids": []string{}})
+	c.post(t, prefix+"/queue/limits", object{"Service": service, "maxClaimed": 2, "rate_per_second": 0.5})
+	require.Contains(t, c.get(t, prefix+"/queue/limits"), object{"service": service, "max_claimed": 2.0, "rate_per_second": 0.5, "burst": 1.0})
+	c.post(t, prefix+"/queue/limits", object{"service": service})
+	c.refused(t, http.StatusBadRequest, "invalid_argument", http.MethodPost, prefix+"/queue/limits", object{"max_claimed": -1, "burst": 2})
+}
+
+// requireOutcomes holds a batch's outcomes to their codes; "" is ok.
+func requireOutcomes(t *testing.T, answer object, codes ...string) {
+	t.Helper()
+	results, _ := answer["results"].([]any)
+	require.Len(t, results, len(codes))
+	for i, code := range codes {
+		one := results[i].(object)
+		require.NotEmpty(t, one["queue_id"])
+		if code == "" {
+			require.Equal(t, "1", one["ok"])
+			continue
+		}
+		require.Equal(t, code, one["code"])
+	}
 }
 
 // refused is call where a problem is expected.

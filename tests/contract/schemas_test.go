@@ -79,6 +79,18 @@ var objects = map[string]wireType{
 	"CompleteJobRequest":  requestOf[queueapi.CompleteRequest](),
 	"HeartbeatJobRequest": requestOf[queueapi.HeartbeatRequest](),
 	"ServiceStats":        answerOf[queueapi.ServiceStats](),
+
+	"CompleteJobsRequest":  requestOf[queueapi.CompleteBatch](),
+	"HeartbeatJobsRequest": requestOf[queueapi.HeartbeatBatch](),
+	"Claim":                requestOf[queueapi.Claim](),
+	"JobOutcomes":          answerOf[queueapi.Outcomes](),
+	"JobOutcome":           answerOf[queueapi.Outcome](),
+	"UpdateRunRequest":     requestOf[queueapi.UpdateRunRequest](),
+	"AddRunLogRequest":     requestOf[queueapi.LogsRequest](),
+	"DeadJob":              answerOf[queueapi.DeadJob](),
+	"DeadJobList":          answerOf[httpx.List[queueapi.DeadJob]](),
+	"JobIDs":               requestOf[queueapi.JobIDs](),
+	"ServiceLimits":        answerOf[queueapi.ServiceLimits](),
 }
 
 // enums are the values that a schema of a string must list, by its name.

@@ -80,20 +80,22 @@ const StatusRunning = "running"
 // the run, or by QueueID.
 type UpdateRunRequest struct {
 	RunID    string `json:"run_id"`
-	Status   string `json:"status"`        // "running"
-	Log      string `json:"log,omitempty"` // what to add to the run's log
+	Status   string `json:"status"`           // "running"
+	Log      string `json:"log,omitempty"`    // what to add to the run's log
+	LogID    string `json:"log_id,omitempty"` // makes a repeat of the log harmless
 	QueueID  string `json:"queue_id,omitempty"`
 	WorkerID string `json:"worker_id,omitempty"`
 	Token    string `json:"token,omitempty"`
 }
 
-// LogsRequest adds to a run's log: Lines, each ended by a line break, or Text
-// as it is. The job is told by RunID or QueueID.
+// LogsRequest adds to a run's log: Lines, or Text, or both in this order. The
+// job is told by RunID or QueueID.
 type LogsRequest struct {
 	RunID    string   `json:"run_id,omitempty"`
 	QueueID  string   `json:"queue_id,omitempty"`
 	Lines    []string `json:"lines,omitempty"`
 	Text     string   `json:"text,omitempty"`
+	LogID    string   `json:"log_id,omitempty"` // makes a repeat harmless, within one claim
 	WorkerID string   `json:"worker_id,omitempty"`
 	Token    string   `json:"token,omitempty"`
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/queue"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -122,6 +124,37 @@ func (body heartbeatBody) extension() (claims []storage.ClaimRef, visibility tim
 	return claims, visibility, batch, c.Err()
 }
 
+func updateOf(body queueapi.UpdateRunRequest) (queue.Report, error) {
+	var c checker
+	c.required("run_id", body.RunID)
+	if body.Status != queueapi.StatusRunning {
+		c.Add("status", "must be %q", queueapi.StatusRunning)
+	}
+	return queue.Report{
+		Claim: storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, RunID: body.RunID,
+		Status: schedulerapi.ProgressRunning, Log: body.Log, LogID: body.LogID,
+	}, c.Err()
+}
+
+func logsOf(body queueapi.LogsRequest) (queue.Report, error) {
+	var c checker
+	if body.RunID == "" && body.QueueID == "" {
+		c.Add("run_id", "is required, or queue_id")
+	}
+	if body.Lines == nil && body.Text == "" {
+		c.Add("lines", "is required, or text")
+	}
+	var text strings.Builder
+	for _, line := range body.Lines {
+		text.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+	}
+	text.WriteString(body.Text)
+	return queue.Report{
+		Claim: storage.ClaimRef{JobID: body.QueueID, WorkerID: body.WorkerID, Token: body.Token}, RunID: body.RunID,
+		Log: text.String(), LogID: body.LogID,
+	}, c.Err()
+}
+
 func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 	var c checker
 	jobs := make([]storage.Job, 0, len(body.Jobs))
@@ -139,7 +172,7 @@ func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 		}
 		stored := storage.Job{
 			ID: job.ID, TaskID: job.TaskID, RunID: job.RunID, NodeKey: job.NodeKey, Path: job.Path,
-			Visit: job.Visit, Attempt: job.Attempt, Service: job.Service, Input: job.Input, Priority: job.Priority,
+			Visit: job.Visit, Attempt: job.Attempt, RunNo: job.RunNo, Service: job.Service, Input: job.Input, Priority: job.Priority,
 		}
 		if job.AvailableAt > 0 {
 			stored.AvailableAt = time.UnixMilli(job.AvailableAt).UTC()

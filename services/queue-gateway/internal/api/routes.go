@@ -3,11 +3,12 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
-	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/queue"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -19,7 +20,16 @@ func Routes(q *queue.Queue) []httpx.Route {
 		{Method: http.MethodPost, Path: "/queue/poll", Handler: h.poll},
 		{Method: http.MethodPost, Path: "/queue/complete", Handler: h.complete},
 		{Method: http.MethodPost, Path: "/queue/heartbeat", Handler: h.heartbeat},
+		{Method: http.MethodPost, Path: "/queue/update_run", Handler: h.updateRun},
+		{Method: http.MethodPost, Path: "/queue/logs", Handler: h.logs},
+
 		{Method: http.MethodGet, Path: "/queue/stats", Handler: h.stats},
+		{Method: http.MethodGet, Path: "/queue/dead", Handler: h.listDead},
+		{Method: http.MethodPost, Path: "/queue/requeue", Handler: h.requeue},
+		{Method: http.MethodPost, Path: "/queue/discard", Handler: h.discard},
+		{Method: http.MethodGet, Path: "/queue/limits", Handler: h.limits},
+		{Method: http.MethodPost, Path: "/queue/limits", Handler: h.setLimits},
+
 		{Method: http.MethodPost, Path: "/internal/jobs", Handler: h.put, Internal: true},
 		{Method: http.MethodPost, Path: "/internal/jobs/withdraw", Handler: h.withdraw, Internal: true},
 	}
@@ -94,16 +104,43 @@ func (h handlers) heartbeat(w http.ResponseWriter, r *http.Request) error {
 	return writeOutcomes(w, form, outcomes, func(i int) string { return claims[i].JobID })
 }
 
-func (h handlers) stats(w http.ResponseWriter, r *http.Request) error {
-	stats, now, err := h.queue.Stats(r.Context())
+func (h handlers) updateRun(w http.ResponseWriter, r *http.Request) error {
+	var body queueapi.UpdateRunRequest
+	if err := httpx.Decode(r, &body); err != nil {
+		return err
+	}
+	report, err := updateOf(body)
 	if err != nil {
-		return problem(err, "")
+		return err
 	}
-	out := make([]queueapi.ServiceStats, 0, len(stats))
-	for _, s := range stats {
-		out = append(out, wireStats(s, now))
+	return h.report(w, r, report)
+}
+
+func (h handlers) logs(w http.ResponseWriter, r *http.Request) error {
+	var body queueapi.LogsRequest
+	if err := httpx.Decode(r, &body); err != nil {
+		return err
 	}
-	return httpx.WriteJSON(w, http.StatusOK, out)
+	report, err := logsOf(body)
+	if err != nil {
+		return err
+	}
+	return h.report(w, r, report)
+}
+
+// reportAgain is what a worker is told, in seconds, to wait before it repeats a
+// report.
+const reportAgain = "1"
+
+func (h handlers) report(w http.ResponseWriter, r *http.Request, report queue.Report) error {
+	if err := h.queue.Report(r.Context(), report); err != nil {
+		err = problem(err, cmp.Or(report.Claim.JobID, queueapi.JobID(report.RunID)))
+		if errs.CodeOf(err) == errs.Unavailable {
+			w.Header().Set("Retry-After", reportAgain)
+		}
+		return err
+	}
+	return httpx.WriteJSON(w, http.StatusOK, done)
 }
 
 func (h handlers) put(w http.ResponseWriter, r *http.Request) error {
@@ -139,12 +176,4 @@ func wireJob(job storage.Job) queueapi.Job {
 		WorkerID: job.WorkerID, Token: job.Token,
 		CreatedAt: job.CreatedAt.UnixMilli(), StartedAt: job.StartedAt.UnixMilli(), TimeoutAt: job.TimeoutAt.UnixMilli(),
 	}
-}
-
-func wireStats(s storage.ServiceStats, now time.Time) queueapi.ServiceStats {
-	wire := queueapi.ServiceStats{Service: s.Service, Ready: s.Ready, Delayed: s.Delayed, Claimed: s.Claimed, Dead: s.Dead}
-	if !s.OldestReadyAt.IsZero() {
-		wire.OldestAgeMS = max(now.Sub(s.OldestReadyAt).Milliseconds(), 0)
-	}
-	return wire
 }

@@ -168,10 +168,3 @@ func (q *Queue) Withdraw(ctx context.Context, ids []string) error {
 	_, err := q.store.WithdrawJobs(ctx, ids, storage.Now())
 	return err
 }
-
-// Stats counts each service's jobs as of the returned time.
-func (q *Queue) Stats(ctx context.Context) ([]storage.ServiceStats, time.Time, error) {
-	now := storage.Now()
-	stats, err := q.store.Stats(ctx, now)
-	return stats, now, err
-}

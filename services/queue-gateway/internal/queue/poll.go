@@ -78,6 +78,7 @@ func (q *Queue) claim(ctx context.Context, p PollParams) ([]storage.Job, error) 
 	jobs, err := q.store.ClaimJobs(writing, storage.ClaimJobs{
 		WorkerID: p.WorkerID, Services: p.Services, Max: p.Max, Now: now,
 		VisibleUntil: now.Add(p.Visibility), NewToken: rand.Text,
+		HeldBack: func(_ string, until time.Time) { q.alarm.sooner(until) },
 	})
 	if err != nil {
 		return nil, err

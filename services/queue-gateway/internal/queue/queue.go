@@ -29,11 +29,13 @@ const (
 // lost, or made by another replica's clock.
 const floor = time.Second
 
-// Scheduler is who gets the results.
+// Scheduler is who gets the results, and what workers tell before.
 type Scheduler interface {
 	// DeliverResults returns nil once all results are durable there; a repeat
 	// is harmless.
 	DeliverResults(ctx context.Context, results []schedulerapi.JobResult) error
+	// ReportProgress returns nil once it is durable there.
+	ReportProgress(ctx context.Context, runs []schedulerapi.RunProgress) error
 }
 
 // Config are the queue's settings.
