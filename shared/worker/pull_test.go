@@ -238,17 +238,20 @@ func TestPull_MarksTheRunAndSendsItsLog(t *testing.T) {
 
 func TestPull_LinesThatAreLostFailNothing(t *testing.T) {
 	t.Parallel()
-	registry, queue := newRegistry(t), newQueue(t)
-	for _, err := range []error{errs.New(errs.Unavailable, "away"), errs.New(errs.NotFound, "no such route")} {
-		queue.with(func(f *fakeQueue) { f.noReport = err })
-		w := run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(_ context.Context, job worker.Job) (any, error) {
-			job.Log(strings.Repeat("x", 40<<10))
-			return "fine", nil
-		}}))
-		queue.jobs <- queued("1", `{}`)
-		require.JSONEq(t, `"fine"`, string((<-queue.answers).Result))
-		w.stop()
-		require.NoError(t, <-w.ended)
+	for name, err := range map[string]error{
+		"Away": errs.New(errs.Unavailable, "away"), "OldServer": errs.New(errs.NotFound, "no such route"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registry, queue := newRegistry(t), newQueue(t)
+			queue.with(func(f *fakeQueue) { f.noReport = err })
+			run(t, newWorker(t, pullConfig(registry, queue), services{"echo": func(_ context.Context, job worker.Job) (any, error) {
+				job.Log(strings.Repeat("x", 40<<10))
+				return "fine", nil
+			}}))
+			queue.jobs <- queued("1", `{}`)
+			require.JSONEq(t, `"fine"`, string((<-queue.answers).Result))
+		})
 	}
 }
 
