@@ -35,7 +35,7 @@ func (c *Client) GetLogs(ctx context.Context, q RunLogQuery) (RunLog, error) {
 // ProgressStatus is what a pull worker says of a run before it answers.
 type ProgressStatus string
 
-// ProgressRunning: the worker carries it out.
+// ProgressRunning says that the worker carries it out.
 const ProgressRunning ProgressStatus = "running"
 
 // RunProgress is what the queue-gateway passes on of a run for whoever holds

@@ -19,7 +19,8 @@ const benchCallers = 64
 // from 64 callers of one item each.
 func BenchmarkTasks(b *testing.B, open func(b *testing.B) storage.Tasks) {
 	b.Run("Create_64Callers", func(b *testing.B) { benchmarkCreate(b, open(b)) })
-	b.Run("Settle_64Callers", func(b *testing.B) { benchmarkSettle(b, open(b)) })
+	b.Run("Settle_64Callers", func(b *testing.B) { benchmarkSettle(b, open(b), storage.RunRunning) })
+	b.Run("SettleQueued_64Callers", func(b *testing.B) { benchmarkSettle(b, open(b), storage.RunQueued) })
 	b.Run("Settle_1Caller", func(b *testing.B) { benchmarkSettleAlone(b, open(b)) })
 }
 
@@ -37,7 +38,7 @@ func benchmarkCreate(b *testing.B, tasks storage.Tasks) {
 	})
 }
 
-func benchmarkSettle(b *testing.B, tasks storage.Tasks) {
+func benchmarkSettle(b *testing.B, tasks storage.Tasks, started storage.RunStatus) {
 	var next atomic.Int64
 	createBench(b, tasks, benchCallers)
 	steps := make(chan *benchTask, benchCallers)
@@ -46,7 +47,7 @@ func benchmarkSettle(b *testing.B, tasks storage.Tasks) {
 	}
 	perCaller(b, benchCallers, func() {
 		task := <-steps
-		settleBench(b, tasks, task, int(next.Add(1)))
+		settleBench(b, tasks, task, benchRun(int(next.Add(1)), started))
 		steps <- task
 	})
 }
@@ -54,7 +55,7 @@ func benchmarkSettle(b *testing.B, tasks storage.Tasks) {
 func benchmarkSettleAlone(b *testing.B, tasks storage.Tasks) {
 	createBench(b, tasks, 1)
 	task := &benchTask{id: benchID(0), seq: 1}
-	perCaller(b, 1, func() { settleBench(b, tasks, task, int(task.seq)) })
+	perCaller(b, 1, func() { settleBench(b, tasks, task, benchRun(int(task.seq), storage.RunRunning)) })
 }
 
 func createBench(b *testing.B, tasks storage.Tasks, count int) {
@@ -75,15 +76,21 @@ type benchTask struct {
 	seq int64
 }
 
+// benchRun is the nth run that starts: ids of runs sort by time.
+func benchRun(n int, status storage.RunStatus) storage.NodeRun {
+	run := startedRun(n, 1)
+	run.ID, run.Status = fmt.Sprintf("run-%032d", n), status
+	return run
+}
+
 // settleBench commits a typical step: one run finished, the next started, one
 // event in the log, a new state.
-func settleBench(b *testing.B, tasks storage.Tasks, task *benchTask, n int) {
+func settleBench(b *testing.B, tasks storage.Tasks, task *benchTask, run storage.NodeRun) {
 	task.seq++
 	no := int(task.seq)
-	run := startedRun(n, no)
-	run.TaskID = task.id
+	run.TaskID, run.No = task.id, no
 	step := storage.TaskStep{
-		Lease: storage.LeaseRef{TaskID: task.id, Epoch: 1}, At: after(time.Duration(n) * time.Millisecond),
+		Lease: storage.LeaseRef{TaskID: task.id, Epoch: 1}, At: after(time.Duration(no) * time.Millisecond),
 		Status: storage.TaskRunning, Shared: json.RawMessage(`{"a":1,"b":"some shared state","c":[1,2,3]}`),
 		State: json.RawMessage(`{"cursor":"node-17","frames":[],"visits":{"a":1,"b":2}}`), CurrentNode: "b", Seq: task.seq,
 		Events: []storage.TaskEvent{{

@@ -52,8 +52,9 @@ func mustMark(t testContext, tasks storage.Tasks, marks ...storage.RunningMark) 
 	return outcomes
 }
 
-func mustRun(t testContext, tasks storage.Tasks, n, no int) storage.NodeRun {
-	runs, err := tasks.LoadRuns(t.Context(), taskID(n), []int{no})
+// secondRun is the run that createQueued made queued.
+func secondRun(t testContext, tasks storage.Tasks, n int) storage.NodeRun {
+	runs, err := tasks.LoadRuns(t.Context(), taskID(n), []int{2})
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 	return runs[0]
@@ -66,7 +67,7 @@ func markQueued(t *testing.T, tasks storage.Tasks) {
 	want.Status, want.WorkerID = storage.RunRunning, cleaned
 	for range 2 {
 		requireOutcomes(t, storage.Outcomes{nil}, mustMark(t, tasks, mark(1, 2, dirty)))
-		require.Equal(t, want, mustRun(t, tasks, 1, 2))
+		require.Equal(t, want, secondRun(t, tasks, 1))
 	}
 	require.Equal(t, before, mustGet(t, tasks, 1), "the task is untouched")
 	requireOutcomes(t, storage.Outcomes{}, mustMark(t, tasks))
@@ -75,10 +76,10 @@ func markQueued(t *testing.T, tasks storage.Tasks) {
 func markAgain(t *testing.T, tasks storage.Tasks) {
 	createQueued(t, tasks, 1)
 	requireOutcomes(t, storage.Outcomes{nil, nil}, mustMark(t, tasks, mark(1, 2, ""), mark(1, 2, "w1")))
-	require.Equal(t, "w1", mustRun(t, tasks, 1, 2).WorkerID)
+	require.Equal(t, "w1", secondRun(t, tasks, 1).WorkerID)
 	mustMark(t, tasks, mark(1, 2, "w2"))
 	mustMark(t, tasks, mark(1, 2, ""))
-	run := mustRun(t, tasks, 1, 2)
+	run := secondRun(t, tasks, 1)
 	require.Equal(t, "w2", run.WorkerID)
 	require.Equal(t, storage.RunRunning, run.Status)
 }
@@ -128,7 +129,7 @@ func markThenRepeat(t *testing.T, tasks storage.Tasks) {
 	step.Seq, step.Started = 3, nil
 	step.Finished = []storage.RunFinish{{No: 2, Status: storage.RunOK, WorkerID: "w2", FinishedAt: after(time.Second)}}
 	mustSettle(t, tasks, step)
-	run := mustRun(t, tasks, 1, 2)
+	run := secondRun(t, tasks, 1)
 	require.Equal(t, storage.RunOK, run.Status)
 	require.Equal(t, "w2", run.WorkerID, "who gave the result")
 }
@@ -143,7 +144,7 @@ func markThenTimeout(t *testing.T, tasks storage.Tasks) {
 	want := queuedRun(1, 2)
 	want.WorkerID = "w1"
 	step.Finished[0].Close(&want)
-	require.Equal(t, want, mustRun(t, tasks, 1, 2))
+	require.Equal(t, want, secondRun(t, tasks, 1))
 	require.Equal(t, "w1", want.WorkerID)
 }
 
@@ -179,6 +180,6 @@ func markRace(t *testing.T, tasks storage.Tasks) {
 		require.NoError(t, <-fail)
 	}
 	for n := range tasksCount {
-		require.Equal(t, storage.RunOK, mustRun(t, tasks, n, 2).Status)
+		require.Equal(t, storage.RunOK, secondRun(t, tasks, n).Status)
 	}
 }
