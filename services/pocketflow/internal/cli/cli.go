@@ -28,6 +28,7 @@ type grammar struct {
 	Task     taskCmds     `cmd:"" help:"Start tasks and follow them."`
 	Approval approvalCmds `cmd:"" help:"Look at what waits for a decision, and decide it."`
 	Worker   workerCmds   `cmd:"" help:"Look at workers."`
+	Queue    queueCmds    `cmd:"" help:"Look after the jobs of pull workers."`
 	Migrate  migrateCmd   `cmd:"" help:"Bring the databases' schemas forward or back, or tell where they stand."`
 	Config   configCmd    `cmd:"" help:"Print every setting of serve and where it comes from; passwords are hidden."`
 	Version  versionCmd   `cmd:"" help:"Print the version."`

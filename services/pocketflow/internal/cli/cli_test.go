@@ -81,6 +81,13 @@ func run(t *testing.T, args ...string) outcome {
 // commands against it.
 func serve(t *testing.T, changes ...func(*suite.Config)) func(args ...string) outcome {
 	t.Helper()
+	_, call := serveAt(t, changes...)
+	return call
+}
+
+// serveAt is serve, and the server's address.
+func serveAt(t *testing.T, changes ...func(*suite.Config)) (url string, call func(args ...string) outcome) {
+	t.Helper()
 	cfg, err := suite.Throwaway(t.TempDir())
 	require.NoError(t, err)
 	for _, change := range changes {
@@ -98,7 +105,7 @@ func serve(t *testing.T, changes ...func(*suite.Config)) func(args ...string) ou
 		require.NoError(t, <-done)
 		require.NoError(t, services.Close())
 	})
-	return func(args ...string) outcome { return run(t, append(args, "--server", server.URL)...) }
+	return server.URL, func(args ...string) outcome { return run(t, append(args, "--server", server.URL)...) }
 }
 
 func write(t *testing.T, name, text string) string {
@@ -356,11 +363,11 @@ func TestMigrate_GoesUpAndDownAndTells(t *testing.T) {
 		version string
 	}{
 		{[]string{"status"}, "0 +1 +older"}, {[]string{"up"}, "1 +1 +current"}, {[]string{"status"}, "1 +1 +current"},
-		{[]string{"down", "--service", "queue"}, "0 +1 +older"}, {[]string{"up", "--service", "queue"}, "1 +1 +current"},
+		{[]string{"down", "--service", "registry"}, "0 +1 +older"}, {[]string{"up", "--service", "registry"}, "1 +1 +current"},
 	} {
 		got := run(t, append([]string{"migrate", "--data", dir}, step.args...)...)
 		require.Equal(t, ExitOK, got.exit, got.err)
-		require.Regexp(t, `(?m)^queue +`+step.version+` +sqlite://`, got.out, step.args)
+		require.Regexp(t, `(?m)^registry +`+step.version+` +sqlite://`, got.out, step.args)
 	}
 	got := run(t, "migrate", "up", "--catalog-db", "postgres://u:hunter2@127.0.0.1:1/x", "--service", "catalog")
 	require.Equal(t, ExitFailed, got.exit)

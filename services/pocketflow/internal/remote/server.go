@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
@@ -19,6 +20,7 @@ type Server struct {
 	Flows   *catalogapi.Client
 	Tasks   *schedulerapi.Client
 	Workers *registryapi.Client
+	Queue   *queueapi.Client
 }
 
 // Connect makes the clients of the suite at base. It calls nobody yet.
@@ -35,7 +37,11 @@ func Connect(base string, hc *http.Client) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{Flows: flows, Tasks: tasks, Workers: workers}, nil
+	queue, err := queueapi.NewClient(base, hc)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{Flows: flows, Tasks: tasks, Workers: workers, Queue: queue}, nil
 }
 
 // FlowID is the id of the flow that the text names: the text itself when it is

@@ -3,7 +3,6 @@ package outbox
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
@@ -13,12 +12,6 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// JobID is the id of a run's job: the same for every delivery, and readable as
-// the run's.
-func JobID(runID string) string {
-	return string(ids.Job) + "-" + strings.TrimPrefix(runID, string(ids.Run)+"-")
-}
-
 // PutJob is the message that enqueues an execution.
 func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
 	input, err := json.Marshal(map[string]any{"input": x.Input, "params": x.Params, "run_id": x.RunID})
@@ -26,7 +19,7 @@ func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMess
 		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
 	}
 	payload, err := json.Marshal(queueapi.NewJob{
-		ID: JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
+		ID: queueapi.JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
 		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt, RunNo: x.RunNo,
 		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params), AvailableAt: availableAt(x.Params, at),
 	})
@@ -49,7 +42,7 @@ func availableAt(params json.RawMessage, at time.Time) int64 {
 // Withdraw is the message that takes a run's job back.
 func Withdraw(taskID, runID string, at time.Time) storage.OutboxMessage {
 	// A string always encodes.
-	payload, _ := json.Marshal(JobID(runID))
+	payload, _ := json.Marshal(queueapi.JobID(runID))
 	return message(taskID, storage.OutboxWithdrawJob, payload, at)
 }
 
