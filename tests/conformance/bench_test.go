@@ -3,6 +3,7 @@ package conformance
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
@@ -14,11 +15,48 @@ import (
 
 // On a server that pgtest started nothing waits for the disk: for durable
 // figures set POCKETFLOW_TEST_POSTGRES_URL.
-func BenchmarkPostgres_Queue(b *testing.B) {
-	storagetest.BenchmarkQueue(b, func(b *testing.B) storage.Queue {
-		queue, err := connect.Queue(b.Context(), pgtest.Migrated(b, migrations.Queue), connect.Options{})
-		require.NoError(b, err)
-		b.Cleanup(func() { require.NoError(b, queue.Close()) })
-		return queue
-	})
+
+func openBenchQueue(b *testing.B, dsn string) storage.Queue {
+	queue, err := connect.Queue(b.Context(), dsn, connect.Options{})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, queue.Close()) })
+	return queue
+}
+
+func newBenchQueue(b *testing.B) storage.Queue {
+	return openBenchQueue(b, pgtest.Migrated(b, migrations.Queue))
+}
+
+func BenchmarkPostgres_Queue(b *testing.B) { storagetest.BenchmarkQueue(b, newBenchQueue) }
+
+func BenchmarkPostgres_QueueBatches(b *testing.B) {
+	storagetest.BenchmarkQueueBatches(b, newBenchQueue)
+}
+
+func BenchmarkPostgres_QueueMillionFinished(b *testing.B) {
+	dsn := pgtest.Migrated(b, migrations.Queue)
+	conn, err := pgx.Connect(b.Context(), dsn)
+	require.NoError(b, err)
+	_, err = conn.Exec(b.Context(), `
+INSERT INTO queue.jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority, status, deliveries,
+    available_at, worker_id, token, created_at, started_at, timeout_at, finished_at, result_hash, log_path)
+SELECT 'done-' || lpad(n::text, 9, '0'), 'task', 'run', 'node', 'node', 1, 1, 'abc', '{"input":1}', 0, 'completed', 1,
+    n, 'w', 'token', n, n, n, n, 'hash', '' FROM generate_series(1, $1) n`, storagetest.BenchFinished)
+	require.NoError(b, err)
+	_, err = conn.Exec(b.Context(), "VACUUM ANALYZE queue.jobs")
+	require.NoError(b, err)
+	require.NoError(b, conn.Close(b.Context()))
+	storagetest.CompareQueues(b, newBenchQueue(b), openBenchQueue(b, dsn))
+}
+
+func BenchmarkPostgres_QueueLimitsOnOthers(b *testing.B) {
+	limited := newBenchQueue(b)
+	storagetest.LimitOthers(b, limited)
+	storagetest.CompareQueues(b, newBenchQueue(b), limited)
+}
+
+func BenchmarkPostgres_QueueLimitsOnPolled(b *testing.B) {
+	limited := newBenchQueue(b)
+	storagetest.LimitPolled(b, limited)
+	storagetest.CompareQueues(b, newBenchQueue(b), limited)
 }

@@ -20,13 +20,3 @@ func BenchmarkTasks(b *testing.B) {
 		return tasks
 	})
 }
-
-func BenchmarkQueue(b *testing.B) {
-	storagetest.BenchmarkQueue(b, func(b *testing.B) storage.Queue {
-		source := "sqlite://" + filepath.Join(b.TempDir(), "queue.db")
-		queue, err := connect.Queue(b.Context(), source, connect.Options{Migration: connect.MigrateOnOpen})
-		require.NoError(b, err)
-		b.Cleanup(func() { require.NoError(b, queue.Close()) })
-		return queue
-	})
-}
