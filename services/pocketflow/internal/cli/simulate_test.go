@@ -55,7 +55,7 @@ func TestFlowSimulate_EndIsTheExitCode(t *testing.T) {
 		exit Exit
 		err  string
 	}{
-		"failed":   {nil, ExitTaskFailed, "pocketflow: task (simulated) failed at node price: the input of a foreach is no array (bad_input)\n"},
+		"failed":   {nil, ExitTaskFailed, "pocketflow: task (simulated) failed at node price: a foreach needs an array as its input, this one is of the type null (bad_input)\n"},
 		"canceled": {[]string{"--script", script("params: {items: []}\ncancel: {at_ms: 5}")}, ExitTaskCanceled, "pocketflow: task (simulated) canceled\n"},
 		"no answer": {
 			[]string{"--params", `{"items": [1]}`}, ExitFailed,

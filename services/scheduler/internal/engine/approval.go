@@ -25,20 +25,15 @@ type Approval struct {
 // Approval is the decision that the state waits for, if it waits for one.
 func (p *Program) Approval(state State) (Approval, bool) {
 	s := step{program: p, state: &state}
-	sc := s.innermost()
-	frame := sc.frame.Node
-	if frame == nil || frame.Phase != PhaseWaiting {
+	v := s.innermost()
+	if v == nil || v.node.Kind != flow.KindApproval || v.frame.Phase != PhaseWaiting {
 		return Approval{}, false
 	}
-	node := sc.plan.Node(frame.Key)
-	if node.Kind != flow.KindApproval {
-		return Approval{}, false
-	}
-	reads := sc.reads(frame)
+	reads := v.reads()
 	reads.Input, reads.Budget = nil, s.budget()
 	return Approval{
-		RunNo: frame.Run, RunID: frame.RunID, NodeKey: frame.Key, Path: sc.pathOf(frame.Key),
-		Visit: frame.Visit, Attempt: frame.Attempt, Key: node.Wait.Signal,
-		Input: node.Prep.Input(reads), Due: frame.Due.Time(),
+		RunNo: v.frame.Run, RunID: v.frame.RunID, NodeKey: v.frame.Key, Path: v.path(),
+		Visit: v.frame.Visit, Attempt: v.frame.Attempt, Key: v.node.Wait.Signal,
+		Input: v.node.Prep.Input(reads), Due: v.frame.Due.Time(),
 	}, true
 }

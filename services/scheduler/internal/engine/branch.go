@@ -39,7 +39,7 @@ func (s *fanStep) exec(index int) (*flow.Exec, bool) {
 	return &item, ok
 }
 
-func (s *fanStep) reads(b *Branch) expr.Scope {
+func (s *fanStep) readsOf(b *Branch) expr.Scope {
 	return expr.Scope{Params: s.fan.laid.base.Merge(b.Own), Shared: *s.sc.shared, Input: b.Input}
 }
 
@@ -73,7 +73,7 @@ func (s *fanStep) startBranch(which rerun) *outcome {
 	return s.attemptBranch(b, reads)
 }
 
-func (s *fanStep) retryBranch(b Branch) *outcome { return s.attemptBranch(b, s.reads(&b)) }
+func (s *fanStep) retryBranch(b Branch) *outcome { return s.attemptBranch(b, s.readsOf(&b)) }
 
 // attemptBranch starts the next attempt of a branch, which reads what is given.
 func (s *fanStep) attemptBranch(b Branch, reads expr.Scope) *outcome {
@@ -95,7 +95,7 @@ func (s *fanStep) attemptBranch(b Branch, reads expr.Scope) *outcome {
 func (s *fanStep) branchRun(b *Branch) storage.NodeRun {
 	index := strconv.Itoa(b.Index)
 	return storage.NodeRun{
-		NodeKey: s.frame.Key, Path: s.sc.pathOf(s.frame.Key) + "/" + index, BranchID: index,
+		NodeKey: s.frame.Key, Path: s.path() + "/" + index, BranchID: index,
 		Visit: s.frame.Visit, Attempt: b.Attempt, Status: storage.RunRunning,
 	}
 }
@@ -114,11 +114,10 @@ func (s *fanStep) executeBranch(b *Branch, reads expr.Scope) {
 }
 
 // resumeBranches carries the branches out again that were running.
-func (s *step) resumeBranches(sc *scope, frame *NodeFrame) {
-	fs := s.fanStep(sc, frame)
-	for i := range fs.fan.Open {
-		if b := &fs.fan.Open[i]; b.Phase == PhaseRunning {
-			fs.executeBranch(b, fs.reads(b))
+func (s *fanStep) resumeBranches() {
+	for i := range s.fan.Open {
+		if b := &s.fan.Open[i]; b.Phase == PhaseRunning {
+			s.executeBranch(b, s.readsOf(b))
 		}
 	}
 }
@@ -169,7 +168,7 @@ func (s *fanStep) branchSucceeded(b Branch, result *RunResult) *outcome {
 	finish := storage.RunFinish{Status: storage.RunOK, SubStatus: s.endMark(), Output: output}
 	result.sign(&finish)
 	if exec, _ := s.exec(b.Index); !exec.Post.Empty() {
-		shared := s.written(&exec.Post, s.reads(&b), output)
+		shared := s.written(&exec.Post, s.readsOf(&b), output)
 		if fault := s.sharedTooLarge(*s.sc.shared, shared); fault != "" {
 			finish.Status, finish.ErrorCode, finish.ErrorText = storage.RunError, CodeTooLarge, fault
 			s.finishRun(b.Run, finish)
@@ -182,7 +181,7 @@ func (s *fanStep) branchSucceeded(b Branch, result *RunResult) *outcome {
 	s.fan.Bytes += len(output) + len(",")
 	if limit := s.limits().MaxValue; s.fan.Bytes > limit {
 		return s.failFan(&Failure{
-			Node: s.sc.pathOf(s.frame.Key), Code: CodeTooLarge, Attempts: s.frame.Attempt,
+			Node: s.path(), Code: CodeTooLarge, Attempts: s.frame.Attempt,
 			Message: fmt.Sprintf("the results have %d bytes, the most is %d", s.fan.Bytes, limit),
 		})
 	}
@@ -207,7 +206,7 @@ func (s *fanStep) branchAttemptFailed(b Branch, result *RunResult) *outcome {
 	if wait <= 0 {
 		return s.retryBranch(b)
 	}
-	b.Phase, b.Due = PhaseBackoff, micros(s.at.Add(wait))
+	b.Phase, b.Due = PhaseBackoff, micros(s.now.Add(wait))
 	s.fan.Open = append(s.fan.Open, b)
 	return nil
 }

@@ -6,36 +6,33 @@ import (
 )
 
 // choose decides at once; its run starts and finishes in the same step.
-func (s *step) choose(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	frame.Attempt = 1
-	s.startRun(sc, frame, storage.RunRunning)
+func (v *visit) choose() *outcome {
+	v.frame.Attempt = 1
+	v.startRun(storage.RunRunning)
 
-	done := s.success(sc, node, frame, s.choiceAction(sc, node, frame), s.written(&node.Post, sc.reads(frame), frame.Input))
-	if !done.tooLarge() && done.action == "" && !sc.plan.HasDefaultEdge(node.Key) {
+	done := v.success(v.choiceAction(), v.written(&v.node.Post, v.reads(), v.frame.Input))
+	if !done.tooLarge() && done.action == "" && !v.sc.plan.HasDefaultEdge(v.node.Key) {
 		// To end the flow here would hide that no case fitted.
-		done.failure = &Failure{
-			Node: sc.pathOf(node.Key), Code: CodeNoChoice, Attempts: 1,
-			Message: "no case holds, and there is neither a default action nor a default edge",
-		}
+		done.failure = v.failure(CodeNoChoice, "no case holds, and there is neither a default action nor a default edge")
 	}
-	s.finishVisit(sc, frame, finishOf(done, frame.Input))
+	v.finishVisit(finishOf(done, v.frame.Input))
 	return done
 }
 
-func (s *step) choiceAction(sc *scope, node *flow.PlanNode, frame *NodeFrame) string {
-	reads := sc.reads(frame)
-	for i := range node.Choice.Cases {
-		if c := &node.Choice.Cases[i]; c.When.Holds(reads) {
+func (v *visit) choiceAction() string {
+	reads := v.reads()
+	for i := range v.node.Choice.Cases {
+		if c := &v.node.Choice.Cases[i]; c.When.Holds(reads) {
 			return c.Action
 		}
 	}
-	for _, subject := range [][]byte{frame.Input, *sc.shared} {
-		value, _ := node.Post.ActionKey.Select(reads, subject)
+	for _, subject := range [][]byte{v.frame.Input, *v.sc.shared} {
+		value, _ := v.node.Post.ActionKey.Select(reads, subject)
 		if action := flow.ActionText(value); action != "" {
 			return action
 		}
 	}
-	return node.Choice.Default
+	return v.node.Choice.Default
 }
 
 // tooLarge reports whether what the node would have written was refused.

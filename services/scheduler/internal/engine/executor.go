@@ -12,16 +12,16 @@ import (
 
 // attempt starts the next attempt of a node's execution. It returns an outcome
 // only when the attempt cannot even start.
-func (s *step) attempt(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	frame.Attempt++
-	timeout, err := s.timeout(&node.Exec, sc.reads(frame))
+func (v *visit) attempt() *outcome {
+	v.frame.Attempt++
+	timeout, err := v.timeout(&v.node.Exec, v.reads())
 	if err != nil {
-		return s.refuse(sc, node, frame, CodeBadSetting, badTimeout(err))
+		return v.refuse(CodeBadSetting, badTimeout(err))
 	}
 	var status storage.RunStatus
-	frame.Phase, frame.Due, status = s.send(&node.Exec, timeout)
-	s.startRun(sc, frame, status)
-	s.effects.Execute = append(s.effects.Execute, s.execution(sc, frame, timeout))
+	v.frame.Phase, v.frame.Due, status = v.send(&v.node.Exec, timeout)
+	v.startRun(status)
+	v.effects.Execute = append(v.effects.Execute, v.execution(timeout))
 	return nil
 }
 
@@ -34,7 +34,7 @@ func (s *step) send(exec *flow.Exec, timeout time.Duration) (Phase, Micros, stor
 	case exec.Type != flow.ExecQueue:
 		return PhaseRunning, 0, storage.RunRunning
 	case timeout > 0:
-		return PhaseQueued, micros(s.at.Add(timeout)), storage.RunQueued
+		return PhaseQueued, micros(s.now.Add(timeout)), storage.RunQueued
 	}
 	return PhaseQueued, 0, storage.RunQueued
 }
@@ -61,12 +61,12 @@ func (s *step) timeoutAgain(exec *flow.Exec, reads expr.Scope) time.Duration {
 	return timeout
 }
 
-func (s *step) execution(sc *scope, frame *NodeFrame, timeout time.Duration) Execution {
+func (v *visit) execution(timeout time.Duration) Execution {
 	return Execution{
-		RunNo: frame.Run, RunID: frame.RunID,
-		NodeKey: frame.Key, Path: sc.pathOf(frame.Key), Visit: frame.Visit, Attempt: frame.Attempt,
-		Exec:  &sc.plan.Node(frame.Key).Exec,
-		Input: frame.Input, Params: frame.Params,
+		RunNo: v.frame.Run, RunID: v.frame.RunID,
+		NodeKey: v.frame.Key, Path: v.path(), Visit: v.frame.Visit, Attempt: v.frame.Attempt,
+		Exec:  &v.node.Exec,
+		Input: v.frame.Input, Params: v.frame.Params,
 		Timeout: timeout,
 	}
 }
@@ -74,30 +74,27 @@ func (s *step) execution(sc *scope, frame *NodeFrame, timeout time.Duration) Exe
 // runFinished applies the result of the run that is active under its id; any
 // other result comes too late and changes nothing.
 func (s *step) runFinished(result *RunResult) {
-	sc := s.innermost()
-	frame := sc.frame.Node
+	v := s.innermost()
 	switch {
-	case frame == nil:
-	case frame.Fan != nil:
-		s.goOn(sc, s.fanStep(sc, frame).branchFinished(result))
-	case frame.RunID == result.RunID && frame.Phase.executing():
-		node := sc.plan.Node(frame.Key)
-		if result.Error != nil {
-			s.goOn(sc, s.attemptFailed(sc, node, frame, result))
-			return
-		}
-		s.goOn(sc, s.succeed(sc, node, frame, result))
+	case v == nil:
+	case v.frame.Fan != nil:
+		s.goOn(v.fanStep().branchFinished(result))
+	case v.frame.RunID != result.RunID || !v.frame.Phase.executing():
+	case result.Error != nil:
+		s.goOn(v.attemptFailed(result))
+	default:
+		s.goOn(v.succeed(result))
 	}
 }
 
 // succeed writes what post says and picks the action.
-func (s *step) succeed(sc *scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
+func (v *visit) succeed(result *RunResult) *outcome {
 	output := result.output()
-	reads := sc.reads(frame)
-	done := s.success(sc, node, frame, node.Post.Action(reads, output), s.written(&node.Post, reads, output))
+	reads := v.reads()
+	done := v.success(v.node.Post.Action(reads, output), v.written(&v.node.Post, reads, output))
 	finish := finishOf(done, output)
 	result.sign(&finish)
-	s.finishVisit(sc, frame, finish)
+	v.finishVisit(finish)
 	return done
 }
 
@@ -114,17 +111,16 @@ func (r *RunResult) sign(finish *storage.RunFinish) {
 }
 
 // attemptFailed closes the attempt and either plans the next or ends the node.
-func (s *step) attemptFailed(sc *scope, node *flow.PlanNode, frame *NodeFrame, result *RunResult) *outcome {
-	failure := &Failure{Node: sc.pathOf(frame.Key), Code: result.Error.Code, Message: result.Error.Message, Attempts: frame.Attempt}
+func (v *visit) attemptFailed(result *RunResult) *outcome {
+	failure := v.failure(result.Error.Code, result.Error.Message)
 	finish := failure.finish()
 	result.sign(&finish)
-	if result.Error.Final || frame.Attempt > node.Retry.Max {
-		s.finishVisit(sc, frame, finish)
-		return &outcome{node: node, failure: failure}
+	if result.Error.Final || v.frame.Attempt > v.node.Retry.Max {
+		v.finishVisit(finish)
+		return v.ended(failure)
 	}
-	s.finishRun(frame.Run, finish)
-	_, done := s.backOff(sc, node, frame)
-	return done
+	v.finishRun(v.frame.Run, finish)
+	return v.backOff()
 }
 
 // unanswered is the error of a job that no worker has answered in time.

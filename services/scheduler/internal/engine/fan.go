@@ -92,18 +92,13 @@ func (f *Fan) status(node *NodeFrame) storage.TaskStatus {
 	return status
 }
 
-// fanStep is what a step does to a fan.
+// fanStep is a visit of a node that fans out.
 type fanStep struct {
-	*step
-	sc    *scope
-	node  *flow.PlanNode
-	frame *NodeFrame
-	fan   *Fan
+	*visit
+	fan *Fan
 }
 
-func (s *step) fanStep(sc *scope, frame *NodeFrame) *fanStep {
-	return &fanStep{step: s, sc: sc, node: sc.plan.Node(frame.Key), frame: frame, fan: frame.Fan}
-}
+func (v *visit) fanStep() *fanStep { return &fanStep{visit: v, fan: v.frame.Fan} }
 
 // group is how the branches run and fail.
 func (s *fanStep) group() *flow.Group {
@@ -126,41 +121,41 @@ func (s *fanStep) window() int {
 }
 
 // startFan begins a visit of a parallel or foreach node.
-func (s *step) startFan(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	if node.Parallel != nil {
-		if services := node.Parallel.Services(sc.reads(frame)); services != nil {
+func (v *visit) startFan() *outcome {
+	if v.node.Parallel != nil {
+		if services := v.node.Parallel.Services(v.reads()); services != nil {
 			// What they were when the node started holds for the visit.
-			frame.Params = rawjson.Set(frame.Params, "services", services)
+			v.frame.Params = rawjson.Set(v.frame.Params, "services", services)
 		}
 	}
-	laid, code, fault := sc.lay(node, frame)
+	laid, code, fault := v.lay()
 	if fault != "" {
-		frame.Attempt = 1
-		return s.refuse(sc, node, frame, code, fault)
+		v.frame.Attempt = 1
+		return v.refuse(code, fault)
 	}
 	fan := &Fan{laid: laid, N: max(len(laid.execs), len(laid.items))}
 	fan.ends = make([]branchEnd, fan.N)
-	fan.First = s.state.Runs + 1
-	frame.Fan = fan
-	return s.fanStep(sc, frame).startRound(nil)
+	fan.First = v.state.Runs + 1
+	v.frame.Fan = fan
+	return v.fanStep().startRound(nil)
 }
 
 // lay finds the branches in the definition, the params and the input.
-func (sc *scope) lay(node *flow.PlanNode, frame *NodeFrame) (laid *Laid, code, fault string) {
-	laid = &Laid{input: frame.Input, params: frame.Params, base: rawjson.NewBase(sc.params)}
-	if node.Parallel != nil {
-		services, _ := rawjson.Field(frame.Params, "services")
-		execs, err := node.Branches(services)
+func (v *visit) lay() (laid *Laid, code, fault string) {
+	laid = &Laid{input: v.frame.Input, params: v.frame.Params, base: rawjson.NewBase(v.sc.params)}
+	if v.node.Parallel != nil {
+		services, _ := rawjson.Field(v.frame.Params, "services")
+		execs, err := v.node.Branches(services)
 		if err != nil {
 			return nil, CodeBadSetting, err.Error()
 		}
 		laid.execs = execs
 		return laid, "", ""
 	}
-	if t := rawjson.TypeOf(frame.Input); t != rawjson.Array {
-		return nil, CodeBadInput, fmt.Sprintf("the input of a foreach is an array, not %s", t)
+	if t := rawjson.TypeOf(v.frame.Input); t != rawjson.Array {
+		return nil, CodeBadInput, fmt.Sprintf("a foreach needs an array as its input, this one is of the type %s", t)
 	}
-	laid.items = slices.Collect(rawjson.Items(frame.Input))
+	laid.items = slices.Collect(rawjson.Items(v.frame.Input))
 	return laid, "", ""
 }
 
@@ -168,7 +163,7 @@ func (sc *scope) lay(node *flow.PlanNode, frame *NodeFrame) (laid *Laid, code, f
 func (s *fanStep) startRound(todo []rerun) *outcome {
 	s.frame.Attempt++
 	s.frame.Phase, s.frame.Due = PhaseInside, 0
-	s.startRun(s.sc, s.frame, storage.RunRunning)
+	s.startRun(storage.RunRunning)
 	s.fan.todo, s.fan.Round = todo, s.fan.N
 	if todo != nil {
 		s.fan.Round, s.fan.ends = len(todo), slices.Clone(s.fan.ends)
@@ -231,8 +226,7 @@ func (s *fanStep) endRound() *outcome {
 	case flow.RetryFailed:
 		if s.frame.Attempt <= s.node.Retry.Max && !s.fan.Final {
 			s.finishRun(s.frame.Run, failure.finish())
-			_, done := s.backOff(s.sc, s.node, s.frame)
-			return done
+			return s.backOff()
 		}
 	case flow.CollectErrors, flow.FailFast:
 	}
@@ -242,8 +236,8 @@ func (s *fanStep) endRound() *outcome {
 // failFan ends the node by a failure, whatever is still open.
 func (s *fanStep) failFan(failure *Failure) *outcome {
 	s.closeBranches(s.fan, storage.RunCanceled)
-	s.finishVisit(s.sc, s.frame, failure.finish())
-	return &outcome{node: s.node, failure: failure}
+	s.finishVisit(failure.finish())
+	return s.ended(failure)
 }
 
 // succeedFan makes the array of the results, null for a branch whose failure
@@ -267,13 +261,13 @@ func (s *fanStep) succeedFan(passed *Failure) *outcome {
 	if !s.node.Post.ActionKey.IsZero() {
 		subject = rawjson.Set(nil, "result", result)
 	}
-	reads := s.sc.reads(s.frame)
-	done := s.success(s.sc, s.node, s.frame, s.node.Post.Action(reads, subject), s.written(&s.node.Post, reads, result))
+	reads := s.reads()
+	done := s.success(s.node.Post.Action(reads, subject), s.written(&s.node.Post, reads, result))
 	finish := finishOf(done, result)
 	if passed != nil && done.failure == nil {
 		finish.ErrorCode, finish.ErrorText = passed.Code, passed.Message
 	}
-	s.finishVisit(s.sc, s.frame, finish)
+	s.finishVisit(finish)
 	return done
 }
 
@@ -305,7 +299,7 @@ func (e *RunError) of(b rerun) BranchFailure {
 // failure is the node's: of the code that all listed branches share, or of one
 // that says that they differ.
 func (s *fanStep) failure(failed []BranchFailure) *Failure {
-	out := &Failure{Node: s.sc.pathOf(s.frame.Key), Code: failed[0].Code, Attempts: s.frame.Attempt, Branches: failed}
+	out := &Failure{Node: s.path(), Code: failed[0].Code, Attempts: s.frame.Attempt, Branches: failed}
 	var named []string
 	for i, b := range failed {
 		if b.Code != out.Code {

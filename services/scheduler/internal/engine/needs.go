@@ -131,29 +131,27 @@ func (s *State) Versions() []string {
 // JSON holds.
 func (p *Program) Attach(state *State, needs Needs, runs []storage.NodeRun) error {
 	s := step{program: p, state: state}
-	sc := s.root()
-	for node := sc.frame.Node; node != nil; node = sc.frame.Node {
-		if node.Params == nil && node.Phase != PhaseNext {
-			run := find(runs, node.Run)
+	for v := s.at(s.root()); v != nil; v = s.at(v.inside()) {
+		if v.frame.Params == nil && v.frame.Phase != PhaseNext {
+			run := find(runs, v.frame.Run)
 			if run == nil {
-				return fmt.Errorf("run %d of node %q is not in storage", node.Run, node.Key)
+				return fmt.Errorf("run %d of node %q is not in storage", v.frame.Run, v.path())
 			}
-			node.Input, node.Params = run.Input, run.Params
+			v.frame.Input, v.frame.Params = run.Input, run.Params
 		}
-		if node.Fan != nil {
-			return s.fanStep(sc, node).attach(needs, runs)
+		if v.frame.Fan != nil {
+			return v.fanStep().attach(needs, runs)
 		}
-		if node.Sub == nil {
+		if v.frame.Sub == nil {
 			return nil
 		}
-		if node.Sub.plan == nil {
-			plan, err := p.subPlan(sc.plan.Node(node.Key), node.Version)
+		if v.frame.Sub.plan == nil {
+			plan, err := p.subPlan(v.node, v.frame.Version)
 			if err != nil {
-				return fmt.Errorf("subflow %q: %w", sc.pathOf(node.Key), err)
+				return fmt.Errorf("subflow %q: %w", v.path(), err)
 			}
-			node.Sub.plan = plan
+			v.frame.Sub.plan = plan
 		}
-		sc = sc.inside(node)
 	}
 	return nil
 }
@@ -170,7 +168,7 @@ func find(runs []storage.NodeRun, no int) *storage.NodeRun {
 func (s *fanStep) attach(needs Needs, runs []storage.NodeRun) error {
 	fan := s.fan
 	if fan.laid == nil {
-		laid, _, fault := s.sc.lay(s.node, s.frame)
+		laid, _, fault := s.lay()
 		if fault != "" {
 			return fmt.Errorf("branches of node %q: %s", s.frame.Key, fault)
 		}

@@ -78,7 +78,7 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 	// An event from outside has the time of its arrival, which may lie before
 	// that of a step which was made while it waited.
 	next.Now = max(state.Now, micros(event.At))
-	s := step{program: p, state: &next, at: next.Now.Time(), clock: micros(event.At)}
+	s := step{program: p, state: &next, now: next.Now.Time(), clock: micros(event.At)}
 	switch event.Kind {
 	case storage.EventStarted:
 		s.start(event.Limits)
@@ -104,19 +104,14 @@ func (p *Program) Step(state State, event Event) (State, Effects) {
 // NeedsToResume says is needed is there.
 func (p *Program) Resume(state State) Effects {
 	s := step{program: p, state: &state}
-	sc := s.innermost()
-	node := sc.frame.Node
-	if node == nil {
-		return Effects{}
-	}
-	switch {
-	case node.Fan != nil:
-		s.resumeBranches(sc, node)
-	case node.Phase == PhaseRunning:
-		exec := &sc.plan.Node(node.Key).Exec
-		s.effects.Execute = append(s.effects.Execute, s.execution(sc, node, s.timeoutAgain(exec, sc.reads(node))))
-	case node.Phase == PhaseResolving:
-		s.resolve(sc.plan.Node(node.Key), node)
+	switch v := s.innermost(); {
+	case v == nil:
+	case v.frame.Fan != nil:
+		v.fanStep().resumeBranches()
+	case v.frame.Phase == PhaseRunning:
+		s.effects.Execute = append(s.effects.Execute, v.execution(s.timeoutAgain(&v.node.Exec, v.reads())))
+	case v.frame.Phase == PhaseResolving:
+		v.resolve()
 	}
 	return s.effects
 }
@@ -127,15 +122,14 @@ func (p *Program) WaitsFor(state State) storage.WaitKind {
 		return storage.WaitNone
 	}
 	s := step{program: p, state: &state}
-	sc := s.innermost()
-	node := sc.frame.Node
+	v := s.innermost()
 	switch {
 	case state.Status == storage.TaskWaitingQueue:
 		return storage.WaitQueue
-	case node.Phase != PhaseWaiting:
+	case v.frame.Phase != PhaseWaiting:
 		return storage.WaitRetry
 	}
-	switch sc.plan.Node(node.Key).Kind {
+	switch v.node.Kind {
 	case flow.KindApproval:
 		return storage.WaitApproval
 	case flow.KindWaitEvent:

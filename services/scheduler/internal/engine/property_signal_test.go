@@ -112,7 +112,7 @@ func (l *ledger) hold(w *world) {
 	if node := w.state.Innermost(); node != nil && node.Phase == PhaseWaiting {
 		waits, _ := w.at(w.activePath())
 		for _, kept := range keptOf(w.state, w.waitKey()) {
-			_, tells := told(waits, &kept)
+			_, tells := (&visit{node: waits}).told(&kept)
 			require.False(w.t, tells, "nothing waits for a signal that is there")
 		}
 		if value, _ := rawjson.Field(w.state.Shared, keyWritten); l.nodes && w.state.Flow.Node == node && w.waitKey() == keyWritten {

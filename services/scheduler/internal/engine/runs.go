@@ -18,21 +18,21 @@ const (
 )
 
 // startRun numbers the frame's attempt and records it.
-func (s *step) startRun(sc *scope, frame *NodeFrame, status storage.RunStatus) {
+func (v *visit) startRun(status storage.RunStatus) {
 	run := storage.NodeRun{
-		NodeKey: frame.Key, Path: sc.pathOf(frame.Key), Visit: frame.Visit, Attempt: frame.Attempt,
-		Status: status, Input: frame.Input, Params: frame.Params,
+		NodeKey: v.frame.Key, Path: v.path(), Visit: v.frame.Visit, Attempt: v.frame.Attempt,
+		Status: status, Input: v.frame.Input, Params: v.frame.Params,
 	}
-	if sc.up != nil {
-		run.BranchID = frame.Key
+	if v.sc.owner != nil {
+		run.BranchID = v.frame.Key
 	}
-	frame.Run, frame.RunID = s.recordRun(run)
+	v.frame.Run, v.frame.RunID = v.recordRun(run)
 }
 
 func (s *step) recordRun(run storage.NodeRun) (no int, id string) {
 	s.state.Runs++
-	run.TaskID, run.No, run.StartedAt = s.program.TaskID, s.state.Runs, s.at
-	run.ID = runID(run.TaskID, address{path: run.Path, visit: run.Visit, attempt: run.Attempt}, s.at)
+	run.TaskID, run.No, run.StartedAt = s.program.TaskID, s.state.Runs, s.now
+	run.ID = runID(run.TaskID, address{path: run.Path, visit: run.Visit, attempt: run.Attempt}, s.now)
 	s.effects.Started = append(s.effects.Started, run)
 	s.bytes += len(run.Input) + len(run.Params)
 	return run.No, run.ID
@@ -41,7 +41,7 @@ func (s *step) recordRun(run storage.NodeRun) (no int, id string) {
 // finishRun closes a run: in place when this step started it, so that it is
 // written once.
 func (s *step) finishRun(no int, finish storage.RunFinish) {
-	finish.No, finish.FinishedAt = no, s.at
+	finish.No, finish.FinishedAt = no, s.now
 	if started := s.effects.Started; len(started) > 0 && no >= started[0].No {
 		finish.Close(&started[no-started[0].No])
 		return
@@ -50,26 +50,31 @@ func (s *step) finishRun(no int, finish storage.RunFinish) {
 }
 
 // finishVisit closes the last run of a visit.
-func (s *step) finishVisit(sc *scope, frame *NodeFrame, finish storage.RunFinish) {
-	if sc.up != nil {
+func (v *visit) finishVisit(finish storage.RunFinish) {
+	if v.sc.owner != nil {
 		finish.SubStatus = subNodeComplete
 	}
-	s.finishRun(frame.Run, finish)
+	v.finishRun(v.frame.Run, finish)
 }
 
 // refuse fails a node that cannot even start, with a run that says why and
 // without the input and params, which may be what is wrong.
-func (s *step) refuse(sc *scope, node *flow.PlanNode, frame *NodeFrame, code, message string) *outcome {
-	frame.Input, frame.Params = nil, nil
-	s.startRun(sc, frame, storage.RunRunning)
-	return s.failed(sc, node, frame, code, message)
+func (v *visit) refuse(code, message string) *outcome {
+	v.frame.Input, v.frame.Params = nil, nil
+	v.startRun(storage.RunRunning)
+	return v.failed(code, message)
 }
 
 // failed ends a visit whose run is open by a failure of the node itself.
-func (s *step) failed(sc *scope, node *flow.PlanNode, frame *NodeFrame, code, message string) *outcome {
-	failure := &Failure{Node: sc.pathOf(frame.Key), Code: code, Message: message, Attempts: frame.Attempt}
-	s.finishVisit(sc, frame, failure.finish())
-	return &outcome{node: node, failure: failure}
+func (v *visit) failed(code, message string) *outcome {
+	failure := v.failure(code, message)
+	v.finishVisit(failure.finish())
+	return v.ended(failure)
+}
+
+// failure is one of the node.
+func (v *visit) failure(code, message string) *Failure {
+	return &Failure{Node: v.path(), Code: code, Message: message, Attempts: v.frame.Attempt}
 }
 
 // finish is the end of a run that failed so.
@@ -92,18 +97,15 @@ func finishOf(done *outcome, output []byte) storage.RunFinish {
 
 // success gives a node that succeeded its action and writes the shared state,
 // unless one of the two makes it fail after all.
-func (s *step) success(sc *scope, node *flow.PlanNode, frame *NodeFrame, action string, shared []byte) *outcome {
-	done := &outcome{node: node, action: brief(action)}
-	failure := func(code, format string, args ...any) {
-		done.failure = &Failure{Node: sc.pathOf(frame.Key), Code: code, Attempts: frame.Attempt, Message: fmt.Sprintf(format, args...)}
-	}
-	if fault := s.sharedTooLarge(*sc.shared, shared); fault != "" {
-		failure(CodeTooLarge, "%s", fault)
+func (v *visit) success(action string, shared []byte) *outcome {
+	done := &outcome{sc: v.sc, node: v.node, action: brief(action)}
+	if fault := v.sharedTooLarge(*v.sc.shared, shared); fault != "" {
+		done.failure = v.failure(CodeTooLarge, fault)
 		return done
 	}
-	sc.write(&node.Post, shared)
-	if _, exit := sc.plan.Next(frame.Key, action); exit == flow.ExitNone {
-		failure(CodeNoEdge, "the node ended with the action %q, which no edge takes", done.action)
+	v.sc.write(&v.node.Post, shared)
+	if _, exit := v.sc.plan.Next(v.frame.Key, action); exit == flow.ExitNone {
+		done.failure = v.failure(CodeNoEdge, fmt.Sprintf("the node ended with the action %q, which no edge takes", done.action))
 	}
 	return done
 }

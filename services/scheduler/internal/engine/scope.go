@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
-	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 )
 
 // scope is a flow being executed and what its nodes read and write.
 type scope struct {
-	up    *scope     // of the flow around it; nil for the task's own
-	owner *NodeFrame // the subflow node there
+	owner *visit // of the subflow node whose flow it is; nil for the task's own
 
 	plan   *flow.Plan
 	frame  *FlowFrame
@@ -26,27 +24,22 @@ func (s *step) root() *scope {
 }
 
 // inside is the scope of a subflow node's flow.
-func (sc *scope) inside(node *NodeFrame) *scope {
-	owner := sc.plan.Node(node.Key)
+func (v *visit) inside() *scope {
+	sub := v.frame.Sub
 	return &scope{
-		up: sc, owner: node, again: sc.again || sc.plan.Loops(node.Key) || owner.Retry.Max > 0,
-		plan: node.Sub.plan, frame: &node.Sub.Flow, shared: &node.Sub.Shared, params: node.Params,
-		path: sc.pathOf(node.Key), depth: sc.depth + 1,
+		owner: v, again: v.sc.again || v.sc.plan.Loops(v.node.Key) || v.node.Retry.Max > 0,
+		plan: sub.plan, frame: &sub.Flow, shared: &sub.Shared, params: v.frame.Params,
+		path: v.path(), depth: v.sc.depth + 1,
 	}
 }
 
-// innermost is the scope of the flow in which something is active.
-func (s *step) innermost() *scope {
-	sc := s.root()
-	for sc.frame.Node != nil && sc.frame.Node.Sub != nil {
-		sc = sc.inside(sc.frame.Node)
+// innermost is the active visit that has none inside; nil when there is none.
+func (s *step) innermost() *visit {
+	v := s.at(s.root())
+	for v != nil && v.frame.Sub != nil {
+		v = s.at(v.inside())
 	}
-	return sc
-}
-
-// reads is what the references of a node see.
-func (sc *scope) reads(node *NodeFrame) expr.Scope {
-	return expr.Scope{Params: node.Params, Shared: *sc.shared, Input: node.Input}
+	return v
 }
 
 // write makes what post wrote the shared state. What is a node's by now is no

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
@@ -24,25 +23,25 @@ func (s *State) keep(signal *Signal) {
 // take removes the oldest signal kept for the node's key that tells the node
 // something. Those before it that do not are kept only if they may tell another
 // node something.
-func (s *step) take(node *flow.PlanNode) (found heard, ok bool) {
-	key := node.Wait.Signal
-	elsewhere := s.program.Plan.WaitsElsewhere(key)
+func (v *visit) take() (found heard, ok bool) {
+	key, state := v.node.Wait.Signal, v.state
+	elsewhere := v.program.Plan.WaitsElsewhere(key)
 	var left []Signal
-	for i := range s.state.Kept {
-		signal := &s.state.Kept[i]
+	for i := range state.Kept {
+		signal := &state.Kept[i]
 		if signal.Key == key && !ok {
 			var said json.RawMessage
-			if said, ok = told(node, signal); ok {
+			if said, ok = v.told(signal); ok {
 				found = heard{signal, said}
 			}
 			if ok || !elsewhere {
-				s.state.KeptBytes -= signal.size()
+				state.KeptBytes -= signal.size()
 				continue
 			}
 		}
 		left = append(left, *signal)
 	}
-	s.state.Kept = left
+	state.Kept = left
 	return found, ok
 }
 
@@ -88,23 +87,24 @@ func digest(value json.RawMessage) string {
 // signal writes the value to the shared state, and lets the wait for it pass or
 // keeps it for one that may come.
 func (s *step) signal(signal *Signal) {
-	sc := s.innermost()
-	frame := sc.frame.Node
-	waiting := frame != nil && frame.Phase == PhaseWaiting && sc.plan.Node(frame.Key).Wait != nil
-	if signal.RunID != "" && (!waiting || frame.RunID != signal.RunID) {
+	v := s.innermost()
+	if v != nil && (v.frame.Phase != PhaseWaiting || v.node.Wait == nil) {
+		v = nil // it waits for something else
+	}
+	if signal.RunID != "" && (v == nil || v.frame.RunID != signal.RunID) {
 		return // a decision about what is no longer to be decided
 	}
-	var node *flow.PlanNode
-	if waiting {
-		node = sc.plan.Node(frame.Key)
+	shared := rawjson.Set(s.state.Shared, signal.Key, signal.Value)
+	if v != nil {
+		shared = v.write(signal, s.state.Shared)
 	}
-	if !s.signalWritten(signal.Key, signal.write(s.state.Shared, node)) {
+	if !s.signalWritten(signal.Key, shared) {
 		return
 	}
-	if waiting && (node.Wait.Signal == signal.Key || signal.RunID != "") {
-		said, ok := told(node, signal)
+	if v != nil && (v.node.Wait.Signal == signal.Key || signal.RunID != "") {
+		said, ok := v.told(signal)
 		if ok {
-			s.goOn(sc, s.pass(sc, node, frame, heard{signal, said}))
+			s.goOn(v.pass(heard{signal, said}))
 		}
 		if ok || !s.program.Plan.WaitsElsewhere(signal.Key) {
 			return
@@ -122,13 +122,11 @@ func (s *step) signal(signal *Signal) {
 
 // write gives a shared state with the signal in it: its value under its key. A
 // decision is about one place, which may be inside the value that the key has.
-func (s *Signal) write(shared json.RawMessage, node *flow.PlanNode) json.RawMessage {
-	if s.RunID != "" {
-		if ref, ok := node.Wait.Value.Ref(); ok {
-			return ref.Path.Set(shared, s.Value)
-		}
+func (v *visit) write(signal *Signal, shared json.RawMessage) json.RawMessage {
+	if ref, ok := v.node.Wait.Value.Ref(); ok && signal.RunID != "" {
+		return ref.Path.Set(shared, signal.Value)
 	}
-	return rawjson.Set(shared, s.Key, s.Value)
+	return rawjson.Set(shared, signal.Key, signal.Value)
 }
 
 // signalWritten is false when that has failed the task.

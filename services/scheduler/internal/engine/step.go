@@ -15,18 +15,48 @@ import (
 type step struct {
 	program *Program
 	state   *State
-	at      time.Time
+	now     time.Time
 	clock   Micros // of whoever saw the event: what is due is so by that
 	visits  int    // of nodes and branches, in this step
 	bytes   int    // of the inputs and params of the runs that it started
 	effects Effects
 }
 
-// outcome is how a visit of a node ended.
+// visit is a visit of a node, and where that is.
+type visit struct {
+	*step
+	sc    *scope
+	node  *flow.PlanNode
+	frame *NodeFrame
+}
+
+// at is the visit that is active in the scope; nil when there is none.
+func (s *step) at(sc *scope) *visit {
+	if sc.frame.Node == nil {
+		return nil
+	}
+	return &visit{step: s, sc: sc, node: sc.plan.Node(sc.frame.Node.Key), frame: sc.frame.Node}
+}
+
+// path is the node's.
+func (v *visit) path() string { return v.sc.pathOf(v.frame.Key) }
+
+// reads is what the references of the node see.
+func (v *visit) reads() expr.Scope {
+	return expr.Scope{Params: v.frame.Params, Shared: *v.sc.shared, Input: v.frame.Input}
+}
+
+// outcome is how a visit ended.
 type outcome struct {
+	sc      *scope
 	node    *flow.PlanNode
 	action  string
 	failure *Failure
+}
+
+// ended is the visit's outcome.
+func (v *visit) ended(failure *Failure) *outcome {
+	return &outcome{sc: v.sc, node: v.node, failure: failure}
 }
 
 func (s *step) start(limits *Limits) {
@@ -38,10 +68,10 @@ func (s *step) start(limits *Limits) {
 		s.state.Limits = *limits
 	}
 	if timeout := s.program.Plan.Timeout(); timeout > 0 {
-		s.state.Deadline = micros(s.at.Add(timeout))
+		s.state.Deadline = micros(s.now.Add(timeout))
 	}
 	root := s.root()
-	s.goOn(s.visit(root, root.plan.Start()))
+	s.goOn(s.arrive(root, root.plan.Start()))
 }
 
 // What one step may visit, and with it the size of its transaction, is bounded:
@@ -55,16 +85,16 @@ const (
 // long reports whether the step has done enough.
 func (s *step) long() bool { return s.visits >= visitsPerStep || s.bytes >= bytesPerStep }
 
-// goOn follows the flow from a node of the scope that has ended, until a node
-// has to wait or the task has ended. Without an outcome a node waits already.
-func (s *step) goOn(sc *scope, done *outcome) {
+// goOn follows the flow from a node that has ended, until a node has to wait or
+// the task has ended. Without an outcome a node waits already.
+func (s *step) goOn(done *outcome) {
 	for done != nil {
-		key, exit := s.leave(sc, *done)
-		switch {
+		key, exit := s.leave(done)
+		switch owner := done.sc.owner; {
 		case exit == nil:
-			sc, done = s.visit(sc, key)
-		case sc.up != nil:
-			sc, done = s.subflowEnded(sc.up, sc.owner, exit.failure)
+			done = s.arrive(done.sc, key)
+		case owner != nil:
+			done = owner.subflowEnded(exit.failure)
 		case exit.failure != nil:
 			s.fail(*exit.failure)
 			return
@@ -75,52 +105,49 @@ func (s *step) goOn(sc *scope, done *outcome) {
 	}
 }
 
-// visit begins a visit. Its outcome is nil when something has to be waited for;
-// it is a node's of the scope returned, which is another one when the visit led
-// into a subflow.
-func (s *step) visit(sc *scope, key string) (*scope, *outcome) {
+// arrive begins a visit. Its outcome is nil when something has to be waited
+// for. It may be a node's inside: a subflow begins with its first node.
+func (s *step) arrive(sc *scope, key string) *outcome {
 	if s.long() {
 		sc.frame.Node = &NodeFrame{Key: key, Phase: PhaseNext, Due: s.clock}
-		return sc, nil
+		return nil
 	}
 	s.visits++
 	if limit := s.maxSteps(); s.state.Steps >= limit {
 		s.fail(Failure{Node: sc.pathOf(key), Code: CodeMaxSteps, Message: fmt.Sprintf("the task has visited %d nodes, the most it may", limit)})
-		return sc, nil
+		return nil
 	}
 	s.state.Steps++
-	node := sc.plan.Node(key)
-	frame := &NodeFrame{Key: key, Visit: s.visitOf(sc, key)}
-	sc.frame.Node = frame
+	sc.frame.Node = &NodeFrame{Key: key, Visit: s.visitOf(sc, key)}
+	v := s.at(sc)
 
 	reads := expr.Scope{Params: sc.params, Shared: *sc.shared, Budget: s.budget()}
-	frame.Params = node.EffectiveParams(reads)
-	reads.Params = frame.Params
-	frame.Input = node.Prep.Input(reads)
-	if fault := s.tooLarge(reads.Budget, frame.Input, frame.Params); fault != "" {
-		frame.Attempt = 1
-		return sc, s.refuse(sc, node, frame, CodeTooLarge, fault)
+	v.frame.Params = v.node.EffectiveParams(reads)
+	reads.Params = v.frame.Params
+	v.frame.Input = v.node.Prep.Input(reads)
+	if fault := s.tooLarge(reads.Budget, v.frame.Input, v.frame.Params); fault != "" {
+		v.frame.Attempt = 1
+		return v.refuse(CodeTooLarge, fault)
 	}
-	if node.Kind == flow.KindSubflow {
-		return s.startSubflow(sc, node, frame)
-	}
-	return sc, s.begin(sc, node, frame)
+	return v.begin()
 }
 
-// begin starts a visit of a node that is no subflow.
-func (s *step) begin(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	switch node.Kind {
+// begin does what the node's kind does first.
+func (v *visit) begin() *outcome {
+	switch v.node.Kind {
 	case flow.KindChoice:
-		return s.choose(sc, node, frame)
+		return v.choose()
 	case flow.KindParallel, flow.KindForeach:
-		return s.startFan(sc, node, frame)
+		return v.startFan()
+	case flow.KindSubflow:
+		return v.startSubflow()
 	case flow.KindTimer:
-		return s.startTimer(sc, node, frame)
+		return v.startTimer()
 	case flow.KindWaitEvent, flow.KindApproval:
-		return s.startWait(sc, node, frame)
-	case flow.KindExecutor, flow.KindSubflow:
+		return v.startWait()
+	case flow.KindExecutor:
 	}
-	return s.attempt(sc, node, frame)
+	return v.attempt()
 }
 
 // budget is what the references of an input and params may bring in.
@@ -164,13 +191,13 @@ type exit struct {
 
 // leave takes the edge that the outcome selects, to the node of that key or out
 // of the flow.
-func (s *step) leave(sc *scope, done outcome) (key string, out *exit) {
-	sc.frame.Node = nil
+func (s *step) leave(done *outcome) (key string, out *exit) {
+	done.sc.frame.Node = nil
 	s.state.Action = done.action
 	if done.failure != nil {
-		return s.leaveFailed(sc, done)
+		return s.leaveFailed(done)
 	}
-	key, exitKind := sc.plan.Next(done.node.Key, done.action)
+	key, exitKind := done.sc.plan.Next(done.node.Key, done.action)
 	if exitKind == flow.ExitTo {
 		return key, nil
 	}
@@ -178,7 +205,8 @@ func (s *step) leave(sc *scope, done outcome) (key string, out *exit) {
 }
 
 // leaveFailed takes the timeout or error edge; without one the flow fails.
-func (s *step) leaveFailed(sc *scope, done outcome) (key string, out *exit) {
+func (s *step) leaveFailed(done *outcome) (key string, out *exit) {
+	sc := done.sc
 	action := flow.ActionError
 	key, ok := "", false
 	if done.failure.Code == CodeTimeout {
@@ -253,80 +281,81 @@ func (s *step) timerFired() {
 		})
 		return
 	}
-	for sc := s.root(); sc.frame.Node != nil; sc = sc.inside(sc.frame.Node) {
-		frame := sc.frame.Node
+	for sc := s.root(); ; {
+		v := s.at(sc)
 		switch {
-		case frame.Due != 0 && frame.Due <= s.clock:
-			s.goOn(s.due(sc, frame))
+		case v == nil:
 			return
-		case frame.Fan != nil && frame.Phase == PhaseInside:
-			s.goOn(sc, s.fanStep(sc, frame).branchesDue())
+		case v.frame.Due != 0 && v.frame.Due <= s.clock:
+			s.goOn(v.due())
 			return
-		case frame.Sub == nil:
+		case v.frame.Fan != nil && v.frame.Phase == PhaseInside:
+			s.goOn(v.fanStep().branchesDue())
+			return
+		case v.frame.Sub == nil:
 			return
 		}
+		sc = v.inside()
 	}
 }
 
 // due acts on a node whose time has come.
-func (s *step) due(sc *scope, frame *NodeFrame) (*scope, *outcome) {
-	node := sc.plan.Node(frame.Key)
-	switch frame.Phase {
+func (v *visit) due() *outcome {
+	switch v.frame.Phase {
 	case PhaseNext:
-		return s.visit(sc, frame.Key)
+		return v.arrive(v.sc, v.frame.Key)
 	case PhaseBackoff:
-		return s.again(sc, node, frame)
+		return v.again()
 	case PhaseQueued:
-		s.abort(frame.RunID, frame.Phase)
-		return sc, s.attemptFailed(sc, node, frame, &RunResult{RunID: frame.RunID, Error: unanswered()})
+		v.abort(v.frame.RunID, v.frame.Phase)
+		return v.attemptFailed(&RunResult{RunID: v.frame.RunID, Error: unanswered()})
 	case PhaseWaiting:
-		if node.Wait != nil {
-			return sc, s.waitTimedOut(sc, node, frame)
+		if v.node.Wait != nil {
+			return v.waitTimedOut()
 		}
-		return sc, s.fire(sc, node, frame)
+		return v.fire()
 	case PhaseInside:
-		if frame.Fan != nil {
-			frame.Due = 0
-			return sc, s.fanStep(sc, frame).branchesDue()
+		if v.frame.Fan != nil {
+			v.frame.Due = 0
+			return v.fanStep().branchesDue()
 		}
-		return s.subflowTimedOut(sc, node, frame)
+		return v.subflowTimedOut()
 	case PhaseResolving:
-		return s.subflowTimedOut(sc, node, frame)
+		return v.subflowTimedOut()
 	case PhaseRunning:
 		// Whoever carries the execution out keeps its time.
 	}
-	return sc, nil
+	return nil
 }
 
 // again starts the next attempt of a node that waited for it.
-func (s *step) again(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
-	frame.Due = 0
+func (v *visit) again() *outcome {
+	v.frame.Due = 0
 	switch {
-	case node.Kind == flow.KindSubflow:
-		return s.startSubflow(sc, node, frame)
-	case frame.Fan != nil:
-		return sc, s.fanStep(sc, frame).startRound(frame.Fan.failed())
+	case v.node.Kind == flow.KindSubflow:
+		return v.startSubflow()
+	case v.frame.Fan != nil:
+		return v.fanStep().startRound(v.frame.Fan.failed())
 	}
-	return sc, s.attempt(sc, node, frame)
+	return v.attempt()
 }
 
 // backOff waits for the time of the node's next attempt, or starts it at once
 // when there is no wait.
-func (s *step) backOff(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
-	frame.Phase, frame.Due = PhaseBackoff, 0
-	wait := node.Retry.Delay(frame.Attempt, chance(frame.RunID))
+func (v *visit) backOff() *outcome {
+	v.frame.Phase, v.frame.Due = PhaseBackoff, 0
+	wait := v.node.Retry.Delay(v.frame.Attempt, chance(v.frame.RunID))
 	if wait <= 0 {
-		return s.again(sc, node, frame)
+		return v.again()
 	}
-	frame.Due = micros(s.at.Add(wait))
-	return sc, nil
+	v.frame.Due = micros(v.now.Add(wait))
+	return nil
 }
 
 // activePath is the path of the innermost active node.
 func (s *step) activePath() string {
-	sc := s.innermost()
-	if sc.frame.Node == nil {
-		return ""
+	if v := s.innermost(); v != nil {
+		return v.path()
 	}
-	return sc.pathOf(sc.frame.Node.Key)
+	return ""
 }

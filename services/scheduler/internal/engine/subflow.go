@@ -12,28 +12,28 @@ import (
 // startSubflow starts the next attempt of a subflow node: its first node is
 // visited, or it is asked which version it executes. The version that the first
 // attempt was given holds for all of them.
-func (s *step) startSubflow(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
-	frame.Attempt++
-	if limit := s.limits().MaxNesting; sc.depth >= limit {
-		return sc, s.refuse(sc, node, frame, CodeTooDeep, fmt.Sprintf("subflows are nested %d deep, the most is %d", sc.depth+1, limit))
+func (v *visit) startSubflow() *outcome {
+	v.frame.Attempt++
+	if limit := v.limits().MaxNesting; v.sc.depth >= limit {
+		return v.refuse(CodeTooDeep, fmt.Sprintf("subflows are nested %d deep, the most is %d", v.sc.depth+1, limit))
 	}
-	timeout, err := node.Timeout.Resolve(sc.reads(frame))
+	timeout, err := v.node.Timeout.Resolve(v.reads())
 	if err != nil {
-		return sc, s.refuse(sc, node, frame, CodeBadSetting, badTimeout(err))
+		return v.refuse(CodeBadSetting, badTimeout(err))
 	}
-	frame.Phase, frame.Due = PhaseResolving, 0
+	v.frame.Phase, v.frame.Due = PhaseResolving, 0
 	if timeout > 0 {
-		frame.Due = micros(s.at.Add(timeout))
+		v.frame.Due = micros(v.now.Add(timeout))
 	}
-	s.startRun(sc, frame, storage.RunRunning)
-	switch plan, err := s.program.subPlan(node, frame.Version); {
+	v.startRun(storage.RunRunning)
+	switch plan, err := v.program.subPlan(v.node, v.frame.Version); {
 	case err != nil:
-		return sc, s.failed(sc, node, frame, CodeFlowNotFound, err.Error())
+		return v.failed(CodeFlowNotFound, err.Error())
 	case plan != nil:
-		return s.enter(sc, frame, plan)
+		return v.enter(plan)
 	}
-	s.resolve(node, frame)
-	return sc, nil
+	v.resolve()
+	return nil
 }
 
 // subPlan is the plan that a subflow node executes; nil while it is not known
@@ -49,85 +49,77 @@ func (p *Program) subPlan(node *flow.PlanNode, version string) (*flow.Plan, erro
 	return node.Subflow.Bind(plan)
 }
 
-func (s *step) resolve(node *flow.PlanNode, frame *NodeFrame) {
-	s.effects.Resolve = append(s.effects.Resolve, Resolve{RunID: frame.RunID, Ref: *node.Subflow.Flow})
+func (v *visit) resolve() {
+	v.effects.Resolve = append(v.effects.Resolve, Resolve{RunID: v.frame.RunID, Ref: *v.node.Subflow.Flow})
 }
 
 // flowResolved goes on with the subflow that asked.
 func (s *step) flowResolved(answer *FlowResolved) {
-	sc := s.innermost()
-	frame := sc.frame.Node
-	if frame == nil || frame.RunID != answer.RunID || frame.Phase != PhaseResolving {
+	v := s.innermost()
+	if v == nil || v.frame.RunID != answer.RunID || v.frame.Phase != PhaseResolving {
 		return
 	}
-	failure := &Failure{Node: sc.pathOf(frame.Key), Attempts: frame.Attempt}
 	if e := answer.Error; e != nil {
-		failure.Code, failure.Message = e.Code, e.Message
-		s.goOn(s.subflowEnded(sc, frame, failure))
+		s.goOn(v.subflowEnded(v.failure(e.Code, e.Message)))
 		return
 	}
-	plan, err := s.program.subPlan(sc.plan.Node(frame.Key), answer.VersionID)
+	plan, err := s.program.subPlan(v.node, answer.VersionID)
 	if err != nil {
-		failure.Code, failure.Message = CodeFlowNotFound, err.Error()
-		s.goOn(s.subflowEnded(sc, frame, failure))
+		s.goOn(v.subflowEnded(v.failure(CodeFlowNotFound, err.Error())))
 		return
 	}
-	frame.Version = answer.VersionID
-	s.goOn(s.enter(sc, frame, plan))
+	v.frame.Version = answer.VersionID
+	s.goOn(v.enter(plan))
 }
 
 // enter visits the first node of a subflow. Its shared state starts as the
 // node's input when that is an object.
-func (s *step) enter(sc *scope, frame *NodeFrame, plan *flow.Plan) (*scope, *outcome) {
-	shared := frame.Input
+func (v *visit) enter(plan *flow.Plan) *outcome {
+	shared := v.frame.Input
 	if rawjson.TypeOf(shared) != rawjson.Object {
 		shared = json.RawMessage("{}")
 	}
-	if timeout := plan.Timeout(); timeout > 0 && frame.Due == 0 {
-		frame.Due = micros(s.at.Add(timeout))
+	if timeout := plan.Timeout(); timeout > 0 && v.frame.Due == 0 {
+		v.frame.Due = micros(v.now.Add(timeout))
 	}
-	frame.Phase = PhaseInside
-	frame.Sub = &SubFrame{Shared: shared, plan: plan}
-	return s.visit(sc.inside(frame), plan.Start())
+	v.frame.Phase = PhaseInside
+	v.frame.Sub = &SubFrame{Shared: shared, plan: plan}
+	return v.arrive(v.inside(), plan.Start())
 }
 
 // subflowEnded ends an attempt of a subflow node, or the node.
-func (s *step) subflowEnded(sc *scope, frame *NodeFrame, failure *Failure) (*scope, *outcome) {
-	node := sc.plan.Node(frame.Key)
-	strategy := node.Subflow.Strategy
+func (v *visit) subflowEnded(failure *Failure) *outcome {
+	strategy := v.node.Subflow.Strategy
 	switch {
 	case failure == nil:
-	case frame.Attempt <= node.Retry.Max:
-		s.finishRun(frame.Run, failure.finish())
-		frame.Sub = nil
-		return s.backOff(sc, node, frame)
+	case v.frame.Attempt <= v.node.Retry.Max:
+		v.finishRun(v.frame.Run, failure.finish())
+		v.frame.Sub = nil
+		return v.backOff()
 	case strategy == flow.Continue || strategy == flow.IgnoreErrors:
 	default:
-		s.finishVisit(sc, frame, failure.finish())
-		return sc, &outcome{node: node, failure: failure}
+		v.finishVisit(failure.finish())
+		return v.ended(failure)
 	}
 	output := json.RawMessage("{}")
-	if frame.Sub != nil {
-		output = frame.Sub.Shared
+	if v.frame.Sub != nil {
+		output = v.frame.Sub.Shared
 	}
-	reads := sc.reads(frame)
-	done := s.success(sc, node, frame, node.Post.Action(reads, output), s.written(&node.Post, reads, output))
+	reads := v.reads()
+	done := v.success(v.node.Post.Action(reads, output), v.written(&v.node.Post, reads, output))
 	finish := finishOf(done, output)
 	if failure != nil && done.failure == nil {
 		finish.ErrorCode, finish.ErrorText = failure.Code, failure.Message // what was passed over
 	}
-	s.finishVisit(sc, frame, finish)
-	return sc, done
+	v.finishVisit(finish)
+	return done
 }
 
 // subflowTimedOut ends what is inside the subflow with it.
-func (s *step) subflowTimedOut(sc *scope, node *flow.PlanNode, frame *NodeFrame) (*scope, *outcome) {
-	if frame.Phase == PhaseResolving {
-		s.abort(frame.RunID, frame.Phase)
+func (v *visit) subflowTimedOut() *outcome {
+	if v.frame.Phase == PhaseResolving {
+		v.abort(v.frame.RunID, v.frame.Phase)
 	}
-	s.closeInside(frame, storage.RunCanceled)
-	return s.subflowEnded(sc, frame, &Failure{
-		Node: sc.pathOf(node.Key), Code: CodeTimeout, Attempts: frame.Attempt,
-		Message: "the subflow did not end within its time-out",
-	})
+	v.closeInside(v.frame, storage.RunCanceled)
+	return v.subflowEnded(v.failure(CodeTimeout, "the subflow did not end within its time-out"))
 }

@@ -5,44 +5,43 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 // startTimer waits for the node's time. One that is past already ends the visit
 // at once.
-func (s *step) startTimer(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	frame.Attempt = 1
-	due, err := s.timerDue(sc, node, frame)
+func (v *visit) startTimer() *outcome {
+	v.frame.Attempt = 1
+	due, err := v.timerDue()
 	if err != nil {
-		return s.refuse(sc, node, frame, CodeBadSetting, err.Error())
+		return v.refuse(CodeBadSetting, err.Error())
 	}
-	s.startRun(sc, frame, storage.RunRunning)
-	if !due.After(s.at) {
-		return s.fire(sc, node, frame)
+	v.startRun(storage.RunRunning)
+	if !due.After(v.now) {
+		return v.fire()
 	}
-	frame.Phase, frame.Due = PhaseWaiting, micros(due)
+	v.frame.Phase, v.frame.Due = PhaseWaiting, micros(due)
 	return nil
 }
 
-func (s *step) timerDue(sc *scope, node *flow.PlanNode, frame *NodeFrame) (time.Time, error) {
-	reads := sc.reads(frame)
-	if node.Timer.Until.IsSet() {
-		until, err := node.Timer.Until.Resolve(reads)
+func (v *visit) timerDue() (time.Time, error) {
+	reads := v.reads()
+	if v.node.Timer.Until.IsSet() {
+		until, err := v.node.Timer.Until.Resolve(reads)
 		if err != nil {
 			return until, fmt.Errorf("until: %w", err)
 		}
 		return until, nil
 	}
-	delay, err := node.Timer.Delay.Resolve(reads)
+	delay, err := v.node.Timer.Delay.Resolve(reads)
 	if err != nil {
-		return s.at, fmt.Errorf("delay_ms: %w", err)
+		return v.now, fmt.Errorf("delay_ms: %w", err)
 	}
-	return s.at.Add(delay), nil
+	return v.now.Add(delay), nil
 }
 
 // fire ends a timer's visit. Its result is null.
-func (s *step) fire(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	reads, null := sc.reads(frame), json.RawMessage("null")
-	return s.endWait(sc, node, frame, waitEnd{action: node.Post.Action(reads, null), shared: s.written(&node.Post, reads, null), output: null})
+func (v *visit) fire() *outcome {
+	reads, null := v.reads(), json.RawMessage("null")
+	return v.endWait(waitEnd{action: v.node.Post.Action(reads, null), shared: v.written(&v.node.Post, reads, null), output: null})
 }

@@ -12,22 +12,22 @@ import (
 
 // startWait passes by a signal that came before, or by a value that is there
 // already; otherwise it waits.
-func (s *step) startWait(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	frame.Attempt++
-	timeout, err := node.Timeout.Resolve(sc.reads(frame))
+func (v *visit) startWait() *outcome {
+	v.frame.Attempt++
+	timeout, err := v.node.Timeout.Resolve(v.reads())
 	if err != nil {
-		return s.refuse(sc, node, frame, CodeBadSetting, badTimeout(err))
+		return v.refuse(CodeBadSetting, badTimeout(err))
 	}
-	s.startRun(sc, frame, storage.RunRunning)
-	if signal, ok := s.take(node); ok {
-		return s.pass(sc, node, frame, signal)
+	v.startRun(storage.RunRunning)
+	if signal, ok := v.take(); ok {
+		return v.pass(signal)
 	}
-	if value := node.Wait.Value.Resolve(sc.reads(frame)); lets(value) && !sc.signalLeft(node) {
-		return s.goWith(sc, node, frame, heard{&Signal{}, value})
+	if value := v.node.Wait.Value.Resolve(v.reads()); lets(value) && !v.sc.signalLeft(v.node) {
+		return v.goWith(heard{&Signal{}, value})
 	}
-	frame.Phase, frame.Due = PhaseWaiting, 0
+	v.frame.Phase, v.frame.Due = PhaseWaiting, 0
 	if timeout > 0 {
-		frame.Due = micros(s.at.Add(timeout))
+		v.frame.Due = micros(v.now.Add(timeout))
 	}
 	return nil
 }
@@ -35,12 +35,12 @@ func (s *step) startWait(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outc
 // told is what a signal says to the node: its value, whatever that is, or what
 // stands at the place inside it that the node waits for. A decision is about
 // that place already.
-func told(node *flow.PlanNode, signal *Signal) (json.RawMessage, bool) {
-	if node.Wait.Inside.Len() == 0 || signal.RunID != "" {
+func (v *visit) told(signal *Signal) (json.RawMessage, bool) {
+	if v.node.Wait.Inside.Len() == 0 || signal.RunID != "" {
 		return signal.Value, true
 	}
-	found, ok := node.Wait.Inside.Lookup(signal.Value)
-	if node.Kind == flow.KindApproval && rawjson.TypeOf(found) == rawjson.Bool {
+	found, ok := v.node.Wait.Inside.Lookup(signal.Value)
+	if v.node.Kind == flow.KindApproval && rawjson.TypeOf(found) == rawjson.Bool {
 		return found, ok // false is a decision, too
 	}
 	return found, ok && lets(found)
@@ -77,34 +77,34 @@ type heard struct {
 // signal or by the node's own post, is that signal's. A signal is written to
 // the task's shared state when it comes; a subflow, which has its own, gets it
 // when it takes it.
-func (s *step) pass(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) *outcome {
-	key := node.Wait.Signal
-	if sc.up != nil && key != "" {
-		shared := by.signal.write(*sc.shared, node)
-		if fault := s.sharedTooLarge(*sc.shared, shared); fault != "" {
-			return s.failed(sc, node, frame, CodeTooLarge, fault)
+func (v *visit) pass(by heard) *outcome {
+	key := v.node.Wait.Signal
+	if v.sc.owner != nil && key != "" {
+		shared := v.write(by.signal, *v.sc.shared)
+		if fault := v.sharedTooLarge(*v.sc.shared, shared); fault != "" {
+			return v.failed(CodeTooLarge, fault)
 		}
-		*sc.shared = shared
+		*v.sc.shared = shared
 	}
-	done := s.goWith(sc, node, frame, by)
-	sc.frame.leave(key, *sc.shared)
+	done := v.goWith(by)
+	v.sc.frame.leave(key, *v.sc.shared)
 	return done
 }
 
 // goWith ends the visit with the value that it waited for.
-func (s *step) goWith(sc *scope, node *flow.PlanNode, frame *NodeFrame, by heard) *outcome {
-	reads := sc.reads(frame)
-	end := waitEnd{shared: s.written(&node.Post, reads, by.said), output: by.said, by: by.signal}
-	if node.Kind == flow.KindApproval {
+func (v *visit) goWith(by heard) *outcome {
+	reads := v.reads()
+	end := waitEnd{shared: v.written(&v.node.Post, reads, by.said), output: by.said, by: by.signal}
+	if v.node.Kind == flow.KindApproval {
 		end.action = decision(by.said)
-		picked, _ := node.Post.ActionKey.Select(reads, rawjson.Set(nil, "approval", by.said))
+		picked, _ := v.node.Post.ActionKey.Select(reads, rawjson.Set(nil, "approval", by.said))
 		if action := flow.ActionText(picked); action != "" {
 			end.action = action
 		}
 	} else {
-		end.action = node.Post.Action(reads, rawjson.Set(nil, "signal", by.said))
+		end.action = v.node.Post.Action(reads, rawjson.Set(nil, "signal", by.said))
 	}
-	return s.endWait(sc, node, frame, end)
+	return v.endWait(end)
 }
 
 // decision is the action of an approval, unless action_key says otherwise. Its
@@ -127,13 +127,13 @@ type waitEnd struct {
 	by     *Signal // nil: nobody
 }
 
-func (s *step) endWait(sc *scope, node *flow.PlanNode, frame *NodeFrame, end waitEnd) *outcome {
-	done := s.success(sc, node, frame, end.action, end.shared)
+func (v *visit) endWait(end waitEnd) *outcome {
+	done := v.success(end.action, end.shared)
 	finish := finishOf(done, end.output)
 	if end.by != nil {
 		finish.DecidedBy, finish.Comment = end.by.DecidedBy, end.by.Comment
 	}
-	s.finishVisit(sc, frame, finish)
+	v.finishVisit(finish)
 	return done
 }
 
@@ -146,24 +146,21 @@ func hasWay(plan *flow.Plan, key, action string) bool {
 // waitTimedOut is what becomes of a wait whose time is up: failure_strategy
 // first (retry begins again, continue goes on with null), then the timeout
 // edge, then an action_static of the node's own, else it is a failure.
-func (s *step) waitTimedOut(sc *scope, node *flow.PlanNode, frame *NodeFrame) *outcome {
-	failure := &Failure{
-		Node: sc.pathOf(node.Key), Code: CodeTimeout, Attempts: frame.Attempt,
-		Message: fmt.Sprintf("no signal %q came in time", node.Wait.Signal),
-	}
-	if node.Kind == flow.KindApproval {
+func (v *visit) waitTimedOut() *outcome {
+	failure := v.failure(CodeTimeout, fmt.Sprintf("no signal %q came in time", v.node.Wait.Signal))
+	if v.node.Kind == flow.KindApproval {
 		failure.Message = "nobody decided in time"
 	}
-	_, caught := sc.plan.TimeoutEdge(node.Key)
-	goesOn := node.Wait.Strategy == flow.Continue || node.Wait.Strategy == flow.IgnoreErrors
+	_, caught := v.sc.plan.TimeoutEdge(v.node.Key)
+	goesOn := v.node.Wait.Strategy == flow.Continue || v.node.Wait.Strategy == flow.IgnoreErrors
 	switch {
-	case node.Wait.Strategy == flow.RetryFailed && frame.Attempt <= node.Retry.Max:
-		s.finishRun(frame.Run, failure.finish())
-		return s.startWait(sc, node, frame)
-	case goesOn || !caught && hasWay(sc.plan, node.Key, node.Post.ActionStatic):
-		reads, null := sc.reads(frame), json.RawMessage("null")
-		return s.endWait(sc, node, frame, waitEnd{action: node.Post.ActionStatic, shared: s.written(&node.Post, reads, null), output: null})
+	case v.node.Wait.Strategy == flow.RetryFailed && v.frame.Attempt <= v.node.Retry.Max:
+		v.finishRun(v.frame.Run, failure.finish())
+		return v.startWait()
+	case goesOn || !caught && hasWay(v.sc.plan, v.node.Key, v.node.Post.ActionStatic):
+		reads, null := v.reads(), json.RawMessage("null")
+		return v.endWait(waitEnd{action: v.node.Post.ActionStatic, shared: v.written(&v.node.Post, reads, null), output: null})
 	}
-	s.finishVisit(sc, frame, failure.finish())
-	return &outcome{node: node, failure: failure}
+	v.finishVisit(failure.finish())
+	return v.ended(failure)
 }
