@@ -15,12 +15,15 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// CodeWorkerError is the error code of a run that its worker answered with an
-// error.
-const CodeWorkerError = "worker_error"
+// The error codes of runs that a worker has answered.
+const (
+	CodeWorkerError = "worker_error" // with an error
+	CodeTooLarge    = "too_large"    // with a result that no task can hold
+)
 
 // Answer is what a worker says about a job that it executed.
 type Answer struct {
@@ -107,8 +110,14 @@ func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, e
 		TaskID: job.TaskID, RunID: job.RunID, Result: a.Result, Error: a.Error, Retryable: a.Retryable,
 		WorkerID: job.WorkerID, LogPath: a.LogPath, FinishedAt: now.UnixMilli(),
 	}
-	if a.Error != "" {
+	switch {
+	case a.Error != "":
 		message.ErrorCode = CodeWorkerError
+	case rawjson.TooDeep(a.Result):
+		// No task can hold it, and neither could the message that brings it.
+		final := false
+		message.Result, message.Retryable = nil, &final
+		message.ErrorCode, message.Error = CodeTooLarge, fmt.Sprintf("the result has more than %d levels", rawjson.MaxDepth)
 	}
 	data, err := json.Marshal(message)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -88,8 +89,11 @@ func checkSignal(req schedulerapi.SignalRequest) error {
 	default:
 		atMost(&faults, "key", req.Key, maxName)
 	}
-	if req.Value == nil {
+	switch {
+	case req.Value == nil:
 		faults.Add("value", "is required; any JSON value, null included")
+	case rawjson.TooDeep(req.Value):
+		faults.Add("value", "nests deeper than %d levels", rawjson.MaxDepth)
 	}
 	atMost(&faults, "signal_id", req.SignalID, maxName)
 	atMost(&faults, "decided_by", req.DecidedBy, maxName)

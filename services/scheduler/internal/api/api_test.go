@@ -326,3 +326,11 @@ func TestRoutes_SayThatTheDatabaseCannotBeUsed(t *testing.T) {
 		f.fails(503, errs.Unavailable, call[0], call[1], call[2])
 	}
 }
+
+func TestValues_ThatNestTooDeepAreRefused(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	deep := strings.Repeat("[", 2000) + strings.Repeat("]", 2000)
+	require.Equal(t, []string{"params"}, f.fails(http.StatusBadRequest, errs.InvalidArgument, http.MethodPost, "/tasks", `{"flow_id":"flow-1","params":{"a":`+deep+`}}`))
+	require.Equal(t, []string{"value"}, f.fails(http.StatusBadRequest, errs.InvalidArgument, http.MethodPost, "/tasks/signal", `{"task_id":"task-1","key":"k","value":`+deep+`}`))
+}

@@ -83,6 +83,8 @@ func checkCreate(req *schedulerapi.CreateTaskRequest) (json.RawMessage, error) {
 		compact.WriteString("{}")
 	case json.Compact(compact, params) != nil || rawjson.TypeOf(compact.Bytes()) != rawjson.Object:
 		faults.Add(field, "must be a JSON object")
+	case rawjson.TooDeep(compact.Bytes()):
+		faults.Add(field, "nests deeper than %d levels", rawjson.MaxDepth)
 	}
 	return compact.Bytes(), faults.Err()
 }
