@@ -16,5 +16,8 @@
 //   - internal/runlog: what executions write besides their results.
 //   - internal/outbox: what goes to the queue-gateway.
 //   - internal/plans: compiled flow versions.
+//   - internal/approvals: what waits for a decision, and the decisions.
 //   - internal/api: the routes.
+//
+// Beside them, simulate executes flows on a virtual clock, for people and tests.
 package scheduler

@@ -12,12 +12,13 @@
 //
 // # State
 //
-// A State is a tree: the task's own flow has at most one active node, and a
-// composite node has what it consists of below it. It holds only what cannot
-// be read from elsewhere. What a run was given (input and effective params) is
-// in the run's own row, written once when the run starts; the state names the
-// run, and Attach puts the two together again. So a step writes what it
-// changed, however large the inputs are.
+// A State is a chain: the task's own flow has at most one active node, that may
+// be a subflow with an active node of its own, and so on; the innermost one may
+// be a fan, with many branches that are open. It holds only what cannot be read
+// from elsewhere. What a run was given (input and effective params) and how a
+// branch ended is in the run's own row; a state that was loaded says which rows
+// an event Needs, and Attach gives it those. So a step writes what it changed,
+// however large the inputs and however many the branches are.
 //
 // # Invariants
 //
