@@ -46,6 +46,9 @@ func (c *Config) ListenAddr() string { return c.Addr }
 // minLeaseTTL leaves room for three extensions and a slow disk.
 const minLeaseTTL = time.Second
 
+// maxRunLog lets a log be read in one answer, every character of it escaped.
+const maxRunLog = 8 << 20
+
 // Validate names every setting that is out of range.
 func (c *Config) Validate() error {
 	var faults errs.Faults
@@ -67,7 +70,7 @@ func (c *Config) Validate() error {
 	check(c.MaxSteps > 0, "max-steps", "must be positive")
 	check(c.PlanCache > 0, "plan-cache", "must be positive")
 	check(c.ExecutionDrain >= 0, "execution-drain", "must not be negative")
-	check(c.RunLogBytes > 0, "run-log-bytes", "must be positive")
+	check(c.RunLogBytes > 0 && c.RunLogBytes <= maxRunLog, "run-log-bytes", fmt.Sprintf("must be 1 to %d", maxRunLog))
 	for _, command := range c.ScriptAllow {
 		bare := command != "" && !strings.ContainsRune(command, filepath.Separator)
 		check(bare || filepath.IsAbs(command), "script-allow", fmt.Sprintf("%q is neither an absolute path nor a bare name", command))

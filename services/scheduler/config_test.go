@@ -47,3 +47,12 @@ func TestConfig_NamesEveryFaultOfScripts(t *testing.T) {
 	}
 	require.Equal(t, []string{"script-allow", "script-allow", "script-allow", "script-output-bytes", "script-max-running"}, paths)
 }
+
+func TestConfig_BoundsARunsLog(t *testing.T) {
+	t.Parallel()
+	for bytes, fits := range map[int]bool{-1: false, 0: false, 1: true, 1 << 20: true, maxRunLog: true, maxRunLog + 1: false} {
+		cfg := parse(t)
+		cfg.RunLogBytes = bytes
+		require.Equal(t, fits, cfg.Validate() == nil, bytes)
+	}
+}
