@@ -21,7 +21,7 @@
 //     failure is for good. For pushed work: a pulled job tells how often it was
 //     delivered, not which attempt it is.
 //   - nap: its input, after params.ms milliseconds, else after as many as the
-//     input says; at most a minute.
+//     input says; at most a minute. It says so in the run's log.
 //
 // Bad input fails a run for good, with a sentence that says what was expected;
 // repeating it would not help. It refuses to be useful beyond that: a real

@@ -55,7 +55,9 @@ func nap(ctx context.Context, job worker.Job) (any, error) {
 	if ms < 0 || ms > float64(maxNap.Milliseconds()) {
 		return nil, permanent("nap: %s must be from 0 to %d milliseconds", where, maxNap.Milliseconds())
 	}
-	if !pause.For(ctx, time.Duration(ms*float64(time.Millisecond))) {
+	d := time.Duration(ms * float64(time.Millisecond))
+	job.Log(fmt.Sprintf("napping for %v", d))
+	if !pause.For(ctx, d) {
 		return nil, fmt.Errorf("woken too early: %w", context.Cause(ctx))
 	}
 	return job.Input, nil
