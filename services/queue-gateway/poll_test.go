@@ -56,7 +56,7 @@ func TestPoll_ClaimsEachJobOnce(t *testing.T) {
 		batch = append(batch, newJob(fmt.Sprintf("job-%03d", i), fmt.Sprintf("s%d", i%3)))
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // hundreds of durable writes
 	defer cancel()
 	claimed := make(chan string, 2*jobs)
 	var group sync.WaitGroup

@@ -15,6 +15,8 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/worker"
 )
@@ -173,4 +175,43 @@ func TestWorker_FinishesItsWorkWhenItStops(t *testing.T) {
 	require.JSONEq(t, `"done"`, string(f.scheduler.next(t).Result))
 	require.Empty(t, started, "the second job is left to others")
 	require.Equal(t, "2", f.claim(t, "slow").ID)
+}
+
+func TestWorker_MarksItsRunAndSendsItsLog(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	release := make(chan struct{})
+	f.pull(t, worker.Config{ID: "w7"}, "slow", func(_ context.Context, job worker.Job) (any, error) {
+		job.Log("begun")
+		<-release
+		job.Log("done")
+		return "fine", nil
+	})
+	f.put(t, runJob("1", "slow"))
+	mark := <-f.scheduler.reported
+	require.Equal(t, schedulerapi.ProgressRunning, mark.Status)
+	require.Equal(t, "w7", mark.WorkerID)
+	require.Equal(t, "run-1", mark.RunID)
+	require.Equal(t, 7, mark.RunNo)
+	require.Equal(t, "begun\n", mark.Log)
+	close(release)
+	line := <-f.scheduler.reported
+	require.Empty(t, line.Status)
+	require.Equal(t, "done\n", line.Log)
+	require.NotEqual(t, mark.LogID, line.LogID)
+	require.JSONEq(t, `"fine"`, string(f.scheduler.next(t).Result))
+}
+
+func TestWorkers_HandOverLogsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, runJob("1", "slow"))
+	first, err := f.Poll(t.Context(), queueapi.PollParams{WorkerID: "w1", Services: []string{"slow"}, Visibility: time.Second})
+	require.NoError(t, err)
+	require.NoError(t, f.AddLogs(t.Context(), queueapi.LogsRequest{RunID: "run-1", Text: "a", LogID: "1", Token: first[0].Token}))
+	second := f.claim(t, "slow")
+	require.NoError(t, f.AddLogs(t.Context(), queueapi.LogsRequest{RunID: "run-1", Text: "b", LogID: "1", Token: second.Token}))
+	one, two := <-f.scheduler.reported, <-f.scheduler.reported
+	require.NotEqual(t, one.LogID, two.LogID, "each worker counts its own lines")
+	requireCode(t, errs.ClaimLost, f.AddLogs(t.Context(), queueapi.LogsRequest{RunID: "run-1", Text: "c", Token: first[0].Token}))
 }

@@ -32,7 +32,7 @@ type Config struct {
 	Mode        Mode              // default: Push
 	RegistryURL string            // the registry, or the gateway in front of it; pull default: QueueURL
 	Labels      map[string]string // shown in lists of workers
-	Heartbeat   time.Duration     // between heartbeats; default 5 s
+	Heartbeat   time.Duration     // between heartbeats, and at most between those of claims; default 5 s
 	Drain       time.Duration     // longest wait for work under way at the stop; default 20 s
 
 	// Addr is where it listens, host:port. A push worker must have one; a pull

@@ -20,6 +20,12 @@
 // the load; the calls or the claims; a stop that first deregisters, then lets
 // work under way finish. A panic in a function fails that one execution.
 //
+// A pull worker polls for as many jobs as it has free slots, and keeps all its
+// claims by one heartbeat, whose answer ends the context of work that is not
+// wanted any more. It takes no more jobs while it cannot keep those it has, or
+// the registry cannot be reached. Answers are repeated until they are heard;
+// those that wait together share a request.
+//
 // What it refuses: it keeps nothing on disk. Work is delivered at least once: a
 // run may come again after a crash of the scheduler, under the same
 // Job.RunID. The worker remembers the answers of recent runs and gives them

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -213,6 +215,23 @@ func TestPush_CallerThatHangsUpEndsTheExecution(t *testing.T) {
 	// that one failed with is nobody's answer.
 	close(g.open)
 	require.Contains(t, mustExec(t, server.URL+"/exec/slow", "run-1", `{}`).body, `"error":""`)
+}
+
+func TestPush_LinesOfAJobGoToTheWorkersLog(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	w, err := worker.New(pushConfig(newRegistry(t)), worker.Deps{Log: zap.New(core)})
+	require.NoError(t, err)
+	w.Handle("echo", func(_ context.Context, job worker.Job) (any, error) {
+		job.Log("took a deep breath")
+		return nil, nil
+	})
+	server := httptest.NewServer(w.Handler())
+	t.Cleanup(server.Close)
+	mustExec(t, server.URL+"/exec/echo", "run-1", `{}`)
+	lines := logs.FilterMessage("job_log").All()
+	require.Len(t, lines, 1)
+	require.Equal(t, map[string]any{"run_id": "run-1", "line": "took a deep breath"}, lines[0].ContextMap())
 }
 
 func TestRun_RegistersAndHeartbeatsWithItsLoad(t *testing.T) {
