@@ -23,6 +23,7 @@ type Config struct {
 
 	MaxConcurrency int           `help:"Most executions at once when pushed." default:"1024" env:"WORKER_MAX_CONCURRENCY"`
 	Slots          int           `help:"Most jobs at once when pulling." default:"4" env:"WORKER_SLOTS"`
+	Visibility     time.Duration `help:"How long a pulled job is this worker's unless its heartbeats extend it." default:"60s" env:"WORKER_VISIBILITY"`
 	Heartbeat      time.Duration `help:"Time between heartbeats." default:"5s" env:"WORKER_HEARTBEAT"`
 	Drain          time.Duration `help:"Longest time that a stop waits for work under way." default:"20s" env:"DRAIN_TIMEOUT"`
 
@@ -69,6 +70,6 @@ func (c Config) worker() worker.Config {
 	return worker.Config{
 		ID: c.ID, Mode: c.Mode, Addr: c.ListenAddr(), URL: c.URL,
 		RegistryURL: cmp.Or(c.RegistryURL, c.Base), QueueURL: cmp.Or(c.QueueURL, c.Base),
-		MaxConcurrency: c.MaxConcurrency, Slots: c.Slots, Heartbeat: c.Heartbeat, Drain: c.Drain,
+		MaxConcurrency: c.MaxConcurrency, Slots: c.Slots, Visibility: c.Visibility, Heartbeat: c.Heartbeat, Drain: c.Drain,
 	}
 }

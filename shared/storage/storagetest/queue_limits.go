@@ -104,7 +104,7 @@ func limitLowered(t *testing.T, store storage.Queue) {
 	for i, job := range claimed {
 		require.Equal(t, storage.JobClaimed, getJob(t, store, job.ID).Status)
 		more := claim(t, store, claimAt(at(21), 1, "a"))
-		require.Len(t, more, 0)
+		require.Empty(t, more)
 		complete(t, store, completion(job))
 		if i == 2 {
 			break

@@ -127,8 +127,7 @@ func (m *queueModel) checkHeldBack(rt *rapid.T, params storage.ClaimJobs, got []
 
 func (m *queueModel) requeue(rt *rapid.T) {
 	id, at := m.anyID(rt), m.anyTime(rt)
-	job, known := m.jobs[id]
-	want := outcomeUnlessDead(job, known)
+	job, want := m.unlessDead(id)
 	switch {
 	case want != nil:
 	case job.Status == storage.JobWithdrawn:
@@ -146,8 +145,7 @@ func (m *queueModel) requeue(rt *rapid.T) {
 
 func (m *queueModel) discard(rt *rapid.T) {
 	id := m.anyID(rt)
-	job, known := m.jobs[id]
-	want := outcomeUnlessDead(job, known)
+	job, want := m.unlessDead(id)
 	if want == nil && job.Status == storage.JobDead {
 		job.Status, job.Input, job.FinishedAt = storage.JobWithdrawn, json.RawMessage("{}"), m.now
 		m.jobs[id] = job
@@ -157,18 +155,20 @@ func (m *queueModel) discard(rt *rapid.T) {
 	requireOutcomes(rt, storage.Outcomes{want}, got)
 }
 
-func outcomeUnlessDead(job storage.Job, known bool) error {
+// unlessDead is the job, and the outcome of what is for dead ones.
+func (m *queueModel) unlessDead(id string) (storage.Job, error) {
+	job, known := m.jobs[id]
 	if !known {
-		return storage.ErrNotFound
+		return job, storage.ErrNotFound
 	}
 	switch job.Status {
 	case storage.JobPending, storage.JobClaimed:
-		return storage.ErrConflict
+		return job, storage.ErrConflict
 	case storage.JobCompleted, storage.JobFailed:
-		return storage.ErrEnded
+		return job, storage.ErrEnded
 	case storage.JobDead, storage.JobWithdrawn:
 	}
-	return nil
+	return job, nil
 }
 
 // compareLists looks at the dead jobs and the limits.
