@@ -7,7 +7,8 @@ ALTER TABLE jobs ADD COLUMN run_no INTEGER NOT NULL DEFAULT 0;
 -- What the operator allows the workers of a service; 0 for no such limit.
 -- full_at is the state of the rate, a token bucket: the time, in nanoseconds
 -- since 1970, at which it holds its whole burst again. Each job claimed moves it
--- on by the time that one token takes.
+-- on by the time that one token takes. Every claim looks for a row here: without
+-- rowids that is one tree to search instead of two.
 CREATE TABLE service_limits (
     service         TEXT NOT NULL PRIMARY KEY,
     max_claimed     INTEGER NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE service_limits (
     burst           INTEGER NOT NULL,
     full_at         INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- How many claims a service has. The second condition always holds; what looks
 -- for time-outs does not state it, so that Postgres cannot take this index for

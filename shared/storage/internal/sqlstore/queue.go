@@ -59,11 +59,11 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 	return nil
 }
 
-const selectJobSQL = `
-SELECT id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
+const jobColumns = `id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
     status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
-    result_hash, log_path
-FROM jobs `
+    result_hash, log_path`
+
+const selectJobSQL = `SELECT ` + jobColumns + ` FROM jobs `
 
 const getJobSQL = selectJobSQL + `WHERE id = $1`
 
@@ -76,20 +76,34 @@ func (q *Queue) GetJob(ctx context.Context, id string) (storage.Job, error) {
 	return job, nil
 }
 
+// What changes a job may end its claim, and make room in its service's limit:
+// the number of claims that it may have comes along, which costs less than a
+// statement of its own.
+const lockJobSQL = `
+SELECT ` + jobColumns + `, (SELECT max_claimed FROM service_limits WHERE service_limits.service = jobs.service)
+FROM jobs WHERE id = $1`
+
+// lockedJob is a job that the transaction goes on to change.
+type lockedJob struct {
+	storage.Job
+	maxClaimed *int64 // nil for a service without a limit
+}
+
 // lockJobs reads the jobs of a batch for changing, each once and in order of
 // their ids; unknown ones are left out.
-func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*storage.Job, error) {
+func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*lockedJob, error) {
 	var batch Batch
-	jobs := make(map[string]*storage.Job, len(ids))
+	jobs := make(map[string]*lockedJob, len(ids))
 	keep := func(row Row) error {
-		job, err := scanJob(row)
+		var job lockedJob
+		err := scanJobInto(row, &job.Job, &job.maxClaimed)
 		jobs[job.ID] = &job
 		return err
 	}
 	last := -1
 	for _, i := range keyOrder(len(ids), func(i int) string { return ids[i] }) {
 		if storable(ids[i]) && (last < 0 || ids[last] != ids[i]) {
-			batch.Query(keep, getJobSQL+q.Dialect().ForUpdate, ids[i])
+			batch.Query(keep, lockJobSQL+q.Dialect().ForUpdate, ids[i])
 		}
 		last = i
 	}
@@ -142,12 +156,20 @@ func (q *Queue) NextChange(ctx context.Context, now time.Time) (time.Time, error
 
 func scanJob(row Row) (storage.Job, error) {
 	var job storage.Job
+	err := scanJobInto(row, &job)
+	return job, err
+}
+
+// scanJobInto scans the jobColumns, and the columns that follow them.
+func scanJobInto(row Row, job *storage.Job, more ...any) error {
 	var input, status string
-	err := row.Scan(&job.ID, &job.TaskID, &job.RunID, &job.NodeKey, &job.Path, &job.Visit, &job.Attempt,
+	err := row.Scan(append([]any{
+		&job.ID, &job.TaskID, &job.RunID, &job.NodeKey, &job.Path, &job.Visit, &job.Attempt,
 		&job.RunNo, &job.Service, &input, &job.Priority, &status, &job.Deliveries, intoTime(&job.AvailableAt),
 		&job.WorkerID, &job.Token, intoTime(&job.TimeoutAt), intoTime(&job.CreatedAt), intoTime(&job.StartedAt),
-		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath)
+		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath,
+	}, more...)...)
 	job.Input = json.RawMessage(input)
 	job.Status = storage.JobStatus(status)
-	return job, err
+	return err
 }

@@ -28,8 +28,6 @@ SELECT id, priority, available_at, (SELECT COUNT(*) FROM service_limits WHERE se
 WHERE status = 'pending' AND service = $1 AND available_at <= $2
 ORDER BY priority DESC, available_at, id LIMIT $3`
 
-const hasLimitSQL = `SELECT 1 FROM service_limits WHERE service = $1`
-
 const claimJobSQL = `
 UPDATE jobs SET status = 'claimed', deliveries = deliveries + 1, worker_id = $2, token = $3, started_at = $4, timeout_at = $5
 WHERE id = $1`
@@ -66,9 +64,12 @@ type claiming struct {
 	claim   storage.ClaimJobs
 	turn    *turnOrder
 
-	claimed  []storage.Job
-	looked   bool                 // at what is ready, and so at who has a limit
-	limited  map[string]bool      // the services found to have one
+	claimed []storage.Job
+	// A claim for one service is tried without a look at what is ready. When
+	// that gives nothing, the service may have a limit.
+	emptyHanded, looked bool
+
+	limited  map[string]bool      // the services found to have a limit
 	limits   map[string]*limitRow // those that are locked; nil for one that is gone
 	lastLock string
 	heldBack map[string]*limitRow // those whose rate cut a share
@@ -92,13 +93,13 @@ func (c *claiming) round(ctx context.Context, services []string) ([]string, erro
 	if err := c.lockLimits(ctx, shares); err != nil {
 		return nil, err
 	}
-	known := len(c.limited)
 	locked, err := c.lockReady(ctx, shares)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.limited) > known {
-		return services, nil // now that it is known, in another way
+	if len(locked) == 0 && !c.looked {
+		c.emptyHanded = true
+		return services, nil
 	}
 	jobs := takeTurns(locked, want, c.turn)
 	if err := c.markClaimed(ctx, jobs); err != nil {
@@ -120,7 +121,7 @@ func (c *claiming) round(ctx context.Context, services []string) ([]string, erro
 // a lock on a job that is not taken in the end would hide it from another
 // claimer, which might then go away empty-handed.
 func (c *claiming) shareOut(ctx context.Context, services []string, want int) (map[string]int, error) {
-	if len(services) == 1 && !c.limited[services[0]] {
+	if len(services) == 1 && !c.limited[services[0]] && !c.emptyHanded {
 		return map[string]int{services[0]: want}, nil
 	}
 	ready, err := c.peek(ctx, services, want)
@@ -231,20 +232,17 @@ func (c *claiming) lockReady(ctx context.Context, shares map[string]int) (map[st
 	jobs := make(map[string][]storage.Job, len(shares))
 	for _, service := range slices.Sorted(maps.Keys(shares)) {
 		statement, share := freelyReadyJobsSQL, shares[service]
+		if c.looked {
+			statement = readyJobsSQL
+		}
 		if c.limited[service] {
 			limit, locked := c.limits[service]
 			if !locked {
 				continue // another claimer has it
 			}
-			statement = readyJobsSQL
 			if limit != nil {
 				share = c.places(limit, share)
 			}
-		} else if !c.looked {
-			batch.Query(func(Row) error {
-				c.limited[service] = true
-				return nil
-			}, hasLimitSQL, service)
 		}
 		if share == 0 {
 			continue

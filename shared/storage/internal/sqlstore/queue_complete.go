@@ -26,14 +26,13 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 		ids[i] = completions[i].JobID
 	}
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
-		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-			ended := endedClaims{}
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
 			for i, done := range completions {
 				job := jobs[done.JobID]
 				if outcomes[i] = judgeCompletion(job, done); outcomes[i] != nil || finished(job.Status) {
 					continue
 				}
-				ended.add(job)
+				hintRoom(tx, job)
 				job.Status = storage.JobCompleted
 				if done.Failed {
 					job.Status = storage.JobFailed
@@ -42,7 +41,6 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 				batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, clean(done.LogPath))
 				batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
 			}
-			ended.hintRoom(batch, tx)
 		})
 	})
 	if err != nil {
@@ -53,7 +51,7 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 
 // judgeCompletion is the outcome of an answer: nil when it is to be accepted,
 // or was.
-func judgeCompletion(job *storage.Job, done storage.JobCompletion) error {
+func judgeCompletion(job *lockedJob, done storage.JobCompletion) error {
 	switch {
 	case job == nil:
 		return storage.ErrNotFound
@@ -78,7 +76,7 @@ func judgeCompletion(job *storage.Job, done storage.JobCompletion) error {
 
 // holdsClaim tells whether the latest claim is the caller's: by token, else by
 // worker id, else as the case of a caller who gives neither stands.
-func holdsClaim(job *storage.Job, workerID, token string, unnamed bool) bool {
+func holdsClaim(job *lockedJob, workerID, token string, unnamed bool) bool {
 	switch {
 	case token != "":
 		return token == job.Token
@@ -95,14 +93,14 @@ func finished(status storage.JobStatus) bool {
 }
 
 // change is changeIn in a transaction of its own.
-func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
+func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Batch, jobs map[string]*lockedJob)) error {
 	return q.Write(ctx, func(ctx context.Context, tx Tx) error { return q.changeIn(ctx, tx, ids, decide) })
 }
 
 // changeIn locks the jobs of a batch and writes what decide makes of them.
 // decide keeps the jobs up to date as it goes, so that the second of two items
 // for one job sees what the first did to it.
-func (q *Queue) changeIn(ctx context.Context, tx Tx, ids []string, decide func(batch *Batch, jobs map[string]*storage.Job)) error {
+func (q *Queue) changeIn(ctx context.Context, tx Tx, ids []string, decide func(batch *Batch, jobs map[string]*lockedJob)) error {
 	jobs, err := q.lockJobs(ctx, tx, ids)
 	if err != nil {
 		return err

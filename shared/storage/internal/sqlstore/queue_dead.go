@@ -59,7 +59,7 @@ func (q *Queue) RequeueJobs(ctx context.Context, ids []string, at time.Time) (st
 		return outcomes, nil
 	}
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
-		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
 			for i, id := range ids {
 				job := jobs[id]
 				if outcomes[i] = judgeDead(job); outcomes[i] != nil {
@@ -89,7 +89,7 @@ func (q *Queue) DiscardJobs(ctx context.Context, ids []string, at time.Time) (st
 	if len(ids) == 0 {
 		return outcomes, nil
 	}
-	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
+	err := q.change(ctx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
 		for i, id := range ids {
 			job := jobs[id]
 			if outcomes[i] = judgeDead(job); outcomes[i] == nil && job.Status == storage.JobDead {
@@ -105,7 +105,7 @@ func (q *Queue) DiscardJobs(ctx context.Context, ids []string, at time.Time) (st
 }
 
 // judgeDead is nil for a job that is dead, or withdrawn.
-func judgeDead(job *storage.Job) error {
+func judgeDead(job *lockedJob) error {
 	if job == nil {
 		return storage.ErrNotFound
 	}

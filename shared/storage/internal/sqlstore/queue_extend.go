@@ -60,7 +60,7 @@ func (q *Queue) ExtendClaims(ctx context.Context, claims []storage.ClaimRef, unt
 // limitsOfRevived locks the limits of the services whose jobs would be claimed
 // anew, which most calls have none of. Jobs are locked before limits here and
 // after them in ClaimJobs, which waits for no job.
-func (q *Queue) limitsOfRevived(ctx context.Context, tx Tx, claims []storage.ClaimRef, jobs map[string]*storage.Job) (map[string]*limitRow, error) {
+func (q *Queue) limitsOfRevived(ctx context.Context, tx Tx, claims []storage.ClaimRef, jobs map[string]*lockedJob) (map[string]*limitRow, error) {
 	var services []string
 	for _, claim := range claims {
 		job := jobs[claim.JobID]
@@ -85,7 +85,7 @@ func takePlace(limit *limitRow) bool {
 	return true
 }
 
-func judgeExtension(job *storage.Job, claim storage.ClaimRef) error {
+func judgeExtension(job *lockedJob, claim storage.ClaimRef) error {
 	switch {
 	case job == nil:
 		return storage.ErrNotFound

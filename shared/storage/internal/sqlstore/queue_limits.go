@@ -33,8 +33,6 @@ ON CONFLICT (service) DO UPDATE SET max_claimed = excluded.max_claimed, rate_per
 	countClaimedSQL = `
 SELECT COUNT(*) FROM jobs WHERE status = 'claimed' AND result_hash = '' AND service = $1
     AND (SELECT max_claimed FROM service_limits WHERE service = $1) > 0`
-
-	hasMaxClaimedSQL = `SELECT service FROM service_limits WHERE service = $1 AND max_claimed > 0`
 )
 
 // limitRow is a service's limit with the state of its rate, and how many of the
@@ -169,23 +167,10 @@ func readLimits(ctx context.Context, tx Tx, services []string, suffix string) (m
 	return limits, nil
 }
 
-// endedClaims are the services of which claims end in a transaction.
-type endedClaims map[string]struct{}
-
-// add takes the job's service, if the job is claimed.
-func (e endedClaims) add(job *storage.Job) {
-	if job.Status == storage.JobClaimed {
-		e[job.Service] = struct{}{}
-	}
-}
-
-// hintRoom adds to a batch what tells those who wait that there is room, in the
-// services that have a MaxClaimed.
-func (e endedClaims) hintRoom(batch *Batch, tx Tx) {
-	for service := range e {
-		batch.Query(func(Row) error {
-			tx.Hint(service)
-			return nil
-		}, hasMaxClaimedSQL, service)
+// hintRoom tells those who wait for room in a limit that this job, as it is
+// before the change, leaves its place.
+func hintRoom(tx Tx, job *lockedJob) {
+	if job.Status == storage.JobClaimed && job.maxClaimed != nil && *job.maxClaimed > 0 {
+		tx.Hint(job.Service)
 	}
 }

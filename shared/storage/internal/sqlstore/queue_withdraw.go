@@ -53,14 +53,13 @@ func (q *Queue) withdrawJobs(ctx context.Context, ids []string, at time.Time) ([
 		if err := tx.Run(ctx, &forestall); err != nil {
 			return err
 		}
-		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*storage.Job) {
-			ended := endedClaims{}
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
 			for i, id := range ids {
 				job := jobs[id]
 				switch job.Status {
 				case storage.JobPending, storage.JobClaimed:
 					outcomes[i] = nil
-					ended.add(job)
+					hintRoom(tx, job)
 					job.Status = storage.JobWithdrawn
 					batch.Exec(withdrawJobSQL, id, micros(at))
 				case storage.JobWithdrawn:
@@ -69,7 +68,6 @@ func (q *Queue) withdrawJobs(ctx context.Context, ids []string, at time.Time) ([
 					outcomes[i] = storage.ErrEnded
 				}
 			}
-			ended.hintRoom(batch, tx)
 		})
 	})
 	return outcomes, err
