@@ -3,6 +3,9 @@
 package chaos
 
 import (
+	"bytes"
+	"encoding/json"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -86,3 +89,23 @@ func (p parts) pullWorker(t *testing.T, journal *suitetest.Journal, args ...stri
 const queuedTripling = `{"start": "only", "nodes": {"only": {
   "kind": "executor", "exec_type": "queue", "service": "transform", "params": {"op": "mul"},
   "prep": {"input_map": {"a": "$params.n", "b": 3}}, "post": {"output_key": "n"}}}}`
+
+// await waits for what is only a matter of one task.
+func await(t *testing.T, look func() error) {
+	t.Helper()
+	suitetest.Await(t, taskTimeout, look)
+}
+
+// postStatus is the status of an answer.
+func postStatus(t *testing.T, url string, body any) int {
+	t.Helper()
+	data, err := json.Marshal(body)
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(data))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
+}
