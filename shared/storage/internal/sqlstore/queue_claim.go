@@ -16,10 +16,11 @@ WHERE status = 'pending' AND service = $1 AND available_at <= $2
 ORDER BY priority DESC, available_at, id LIMIT $3`
 
 // The same, but none of a service with a limit: who claims those locks the
-// limit first.
+// limit first. Planners leave a count as it is, to be taken once; of NOT EXISTS
+// they make a join.
 const freelyReadyJobsSQL = selectJobSQL + `
 WHERE status = 'pending' AND service = $1 AND available_at <= $2
-    AND NOT EXISTS (SELECT 1 FROM service_limits WHERE service = $1)
+    AND (SELECT COUNT(*) FROM service_limits WHERE service = $1) = 0
 ORDER BY priority DESC, available_at, id LIMIT $3`
 
 // The same rows, but only what the index holds, and whether there is a limit.
