@@ -217,6 +217,11 @@ type Queue interface {
 	// NextAt is the time at which its job ended.
 	ClaimResults(ctx context.Context, now, until time.Time, limit int) ([]JobResult, error)
 
+	// HeldResults returns those of the jobs whose result messages are still
+	// claimed until that time, in the order given. Others have been delivered,
+	// or taken back by RequeueJobs, or are somebody else's.
+	HeldResults(ctx context.Context, jobIDs []string, until time.Time) ([]string, error)
+
 	// AckResults deletes delivered result messages; unknown ids are fine.
 	AckResults(ctx context.Context, jobIDs []string) error
 

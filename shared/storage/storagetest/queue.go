@@ -57,6 +57,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"NextChange_IsTheEarliestOfBoth":             nextChange,
 		"ClaimResults_DueOnesOnce":                   resultsDue,
 		"ClaimResults_TwoClaimersNeverGetOneMessage": resultsConcurrently,
+		"HeldResults_AreStillAsTheyWereClaimed":      resultsHeld,
 		"AckResults_UnknownIsFine":                   resultsAck,
 		"ListDead_NewestFirstByCursorAndOffset":      deadPages,
 		"RequeueJobs_Outcomes":                       requeueOutcomes,

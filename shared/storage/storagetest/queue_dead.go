@@ -213,3 +213,20 @@ func discardIsFinal(t *testing.T, store storage.Queue) {
 	require.Empty(t, stats)
 	require.Len(t, results(t, store), 1, "the scheduler hears of the death")
 }
+
+func resultsHeld(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	dead := buried(t, store, at(500), jobsOf("grave", 100, 3)...)
+	ids := []string{dead[2].ID, dead[0].ID, "job-none", dead[1].ID}
+	claimed, err := store.ClaimResults(ctx, at(600), at(700), 10)
+	require.NoError(t, err)
+	require.Len(t, claimed, 3)
+	requireOutcomes(t, storage.Outcomes{nil}, requeue(t, store, at(600), dead[0].ID))
+
+	held, err := store.HeldResults(ctx, ids, at(700))
+	require.NoError(t, err)
+	require.Equal(t, []string{dead[2].ID, dead[1].ID}, held)
+	held, err = store.HeldResults(ctx, ids, at(701))
+	require.NoError(t, err)
+	require.Empty(t, held, "they are held until another time")
+}

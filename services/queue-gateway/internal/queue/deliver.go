@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -81,7 +82,9 @@ func (q *Queue) read(results []storage.JobResult) []outgoing {
 }
 
 // deliverParcel tries until the scheduler has the parcel, or they are not this
-// replica's any more: false. Then the results are claimed again.
+// replica's any more: false. Then the results are claimed again. A message may
+// be taken back while the scheduler is away: that a job is dead is no longer
+// true once it has been requeued.
 func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time) bool {
 	retry := newBackoff()
 	for tries := 1; storage.Now().Before(until); tries++ {
@@ -101,8 +104,28 @@ func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time
 		if !pause.For(ctx, retry.Next()) {
 			return false
 		}
+		if p, err = q.stillHeld(ctx, p, until); err != nil || len(p) == 0 {
+			return err == nil
+		}
 	}
 	return false
+}
+
+// stillHeld leaves out what is not there any more as it was claimed.
+func (q *Queue) stillHeld(ctx context.Context, p []outgoing, until time.Time) ([]outgoing, error) {
+	held, err := q.store.HeldResults(ctx, jobIDs(p), until)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(p), func(o outgoing) bool { return !slices.Contains(held, o.jobID) }), nil
+}
+
+func jobIDs(p []outgoing) []string {
+	ids := make([]string, len(p))
+	for i, o := range p {
+		ids[i] = o.jobID
+	}
+	return ids
 }
 
 // deliverSingly finds the result that the scheduler refuses and delivers the
@@ -125,11 +148,10 @@ func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, until time.Time
 // acknowledgement is repeated with the call, which is harmless. The call may
 // outlast the hold, as that of a large result may have to.
 func (q *Queue) hand(ctx context.Context, p []outgoing) error {
-	ids := make([]string, len(p))
 	results := make([]schedulerapi.JobResult, len(p))
 	bytes := 0
 	for i, o := range p {
-		ids[i], results[i] = o.jobID, o.result
+		results[i] = o.result
 		bytes += o.bytes
 	}
 	call, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
@@ -137,5 +159,5 @@ func (q *Queue) hand(ctx context.Context, p []outgoing) error {
 	if err := q.scheduler.DeliverResults(call, results); err != nil {
 		return err
 	}
-	return q.store.AckResults(ctx, ids)
+	return q.store.AckResults(ctx, jobIDs(p))
 }

@@ -40,6 +40,23 @@ func (q *Queue) ClaimResults(ctx context.Context, now, until time.Time, limit in
 	return results, nil
 }
 
+const heldResultSQL = `SELECT job_id FROM job_results WHERE job_id = $1 AND next_at = $2`
+
+// HeldResults implements storage.Queue.
+func (q *Queue) HeldResults(ctx context.Context, jobIDs []string, until time.Time) ([]string, error) {
+	held := []string{}
+	var batch Batch
+	for _, id := range jobIDs {
+		if storable(id) {
+			batch.Query(appendTo(&held, scanText), heldResultSQL, id, micros(until))
+		}
+	}
+	if err := q.Read().Run(ctx, &batch); err != nil {
+		return nil, fmt.Errorf("look after results: %w", err)
+	}
+	return held, nil
+}
+
 const ackResultSQL = `DELETE FROM job_results WHERE job_id = $1`
 
 // AckResults implements storage.Queue.
