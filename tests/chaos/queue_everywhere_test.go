@@ -122,10 +122,7 @@ type tenfold struct {
 func (w *tenfold) work(ctx context.Context, id string) error {
 	for ctx.Err() == nil {
 		jobs, err := w.client.Poll(ctx, queueapi.PollParams{WorkerID: id, Services: []string{"tenfold"}, Wait: pollWait})
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err := unlessOver(ctx, err); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 		for _, job := range jobs {

@@ -137,10 +137,7 @@ func (l *limiting) poll(ctx context.Context, id string, takes time.Duration) err
 			})
 			return err
 		})
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err := unlessOver(ctx, err); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 		for _, job := range jobs {

@@ -118,12 +118,10 @@ func (p crowdPoller) work(ctx context.Context) error {
 		jobs, err := p.client.Poll(ctx, queueapi.PollParams{
 			WorkerID: p.id, Services: []string{crowded}, Max: p.most, Wait: p.wait, Visibility: longClaim,
 		})
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err := unlessOver(ctx, err); err != nil {
 			return fmt.Errorf("poll: %w", err)
-		case len(jobs) == 0:
+		}
+		if len(jobs) == 0 {
 			pause.For(ctx, retryPause)
 			continue
 		}
