@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/tests/suitetest"
@@ -66,6 +67,39 @@ func killQueue(t *testing.T, p parts, size, kills int) {
 	// A worker loses what it has with its life, and with a claim that runs out
 	// while the queue-gateway comes back.
 	require.LessOrEqual(t, again, 2*kills*queueKillSlots)
+}
+
+// A power cut takes all of them.
+func TestQueueKill_OfAllAtOnceAppliesEachResultOnce(t *testing.T) {
+	t.Parallel()
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) {
+			p, journal := d.startParts(t), suitetest.NewJournal(t)
+			worker := p.pullWorker(t, journal, "--slots="+strconv.Itoa(queueKillSlots), "--delay="+queueKillDelay.String())
+			b := queuedBatch(t, p, shortQueueKillTasks, journal)
+			var creation errgroup.Group
+			creation.Go(func() error { return b.create(t.Context()) })
+			moment, seen := 1+seeded(t).IntN(b.size/2), map[string]bool{}
+			suitetest.Await(t, batchTimeout, func() error {
+				if n := b.executions(t, seen); n < moment {
+					return fmt.Errorf("%d of %d executions have started", n, moment)
+				}
+				return nil
+			})
+			all := []*suitetest.Server{worker, p.scheduler, p.queue}
+			for _, server := range all {
+				server.Kill(t)
+			}
+			for _, server := range all {
+				server.Restart(t)
+			}
+			require.NoError(t, creation.Wait())
+			b.awaitEnd(t, p.client.Tasks)
+			again := b.verifyQueued(t, p.scheduler.URL, p.client.Tasks)
+			t.Logf("all were killed after %d of %d executions, %d were begun again", moment, b.size, again)
+			require.LessOrEqual(t, again, queueKillSlots)
+		})
+	}
 }
 
 func queuedBatch(t *testing.T, p parts, size int, journal *suitetest.Journal) *batch {
