@@ -37,7 +37,7 @@ const (
 	// scanEvery is the floor under offers.
 	scanEvery = time.Second
 	// maxPause bounds the pause after failed deliveries.
-	maxPause = 5 * time.Second
+	maxPause = time.Second
 )
 
 // Queue is where messages go.
@@ -102,31 +102,39 @@ func (d *Deliverer) Run(ctx context.Context) {
 	defer ticker.Stop()
 	failures := 0
 	started := d.Now()
+	var messages []storage.OutboxMessage
 	for {
-		var messages []storage.OutboxMessage
-		select {
-		case <-ctx.Done():
-			return
-		case first := <-d.offered:
-			messages = d.more(first)
-		case <-ticker.C:
-			messages = d.scan(ctx, started)
-			ticker.Reset(scanEvery)
-			if len(messages) == batch {
-				ticker.Reset(scanAgain)
+		// What could not be delivered is tried again before anything else is
+		// looked at: it would wait for the same queue.
+		if len(messages) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case first := <-d.offered:
+				messages = d.more(first)
+			case <-ticker.C:
+				messages = d.scan(ctx, started)
+				ticker.Reset(scanEvery)
+				if len(messages) == batch {
+					ticker.Reset(scanAgain)
+				}
 			}
 		}
 		if len(messages) == 0 {
 			continue
 		}
 		if err := d.deliver(ctx, messages); err != nil {
-			if ctx.Err() == nil && failures == 0 {
+			if ctx.Err() != nil {
+				return
+			}
+			if failures == 0 {
 				d.Log.Warn("queue_unreachable", zap.Int("messages", len(messages)), zap.Error(err))
 			}
 			failures++
 			pause.For(ctx, min(time.Duration(failures)*250*time.Millisecond, maxPause))
 			continue
 		}
+		messages = nil
 		if failures > 0 {
 			d.Log.Info("queue_reachable")
 			failures = 0
