@@ -167,6 +167,8 @@ func (p parts) settle(t *testing.T) {
 	require.Equal(t, "completed", p.awaitEnd(t, id).Status)
 }
 
+const orderDelay = 600 * time.Millisecond
+
 // The jobs wait before anybody polls, so that their order is the queue's.
 func TestQueueOrder_IsByPriorityThenByAge(t *testing.T) {
 	t.Parallel()
@@ -195,14 +197,14 @@ func TestQueueOrder_IsByPriorityThenByAge(t *testing.T) {
 			}
 			require.Equal(t, want, got)
 
-			delayed := p.create(t, "delayed", asked("delayed", `, "params": {"delay_ms": 1500}`))
+			delayed := p.create(t, "delayed", asked("delayed", fmt.Sprintf(`, "params": {"delay_ms": %d}`, orderDelay.Milliseconds())))
 			job := p.claim(t, "delayed", "poller")
 			runs, err := p.client.Tasks.ListRuns(t.Context(), delayed)
 			require.NoError(t, err)
 			waited := time.UnixMilli(job.StartedAt).Sub(time.UnixMilli(runs[0].StartedAt))
-			t.Logf("a job that is delayed by 1.5s was delivered after %v", waited)
-			require.GreaterOrEqual(t, waited, 1500*time.Millisecond)
-			require.Less(t, waited, 3*time.Second)
+			t.Logf("a job that is delayed by %v was delivered after %v", orderDelay, waited)
+			require.GreaterOrEqual(t, waited, orderDelay)
+			require.Less(t, waited, orderDelay+2*time.Second)
 			require.NoError(t, p.jobs.Complete(t.Context(), answer(job, "done")))
 			require.Equal(t, "completed", p.awaitEnd(t, delayed).Status)
 		})

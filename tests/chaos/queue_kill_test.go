@@ -69,7 +69,7 @@ func killQueue(t *testing.T, p parts, size, kills int) {
 	require.LessOrEqual(t, again, 2*kills*queueKillSlots)
 }
 
-// A power cut takes all of them.
+// A power cut takes all of them, and they come back in any order.
 func TestQueueKill_OfAllAtOnceAppliesEachResultOnce(t *testing.T) {
 	t.Parallel()
 	for _, d := range drivers {
@@ -79,7 +79,8 @@ func TestQueueKill_OfAllAtOnceAppliesEachResultOnce(t *testing.T) {
 			b := queuedBatch(t, p, shortQueueKillTasks, journal)
 			var creation errgroup.Group
 			creation.Go(func() error { return b.create(t.Context()) })
-			moment, seen := 1+seeded(t).IntN(b.size/2), map[string]bool{}
+			random, seen := seeded(t), map[string]bool{}
+			moment := 1 + random.IntN(b.size/2)
 			suitetest.Await(t, batchTimeout, func() error {
 				if n := b.executions(t, seen); n < moment {
 					return fmt.Errorf("%d of %d executions have started", n, moment)
@@ -90,6 +91,7 @@ func TestQueueKill_OfAllAtOnceAppliesEachResultOnce(t *testing.T) {
 			for _, server := range all {
 				server.Kill(t)
 			}
+			random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 			for _, server := range all {
 				server.Restart(t)
 			}
