@@ -103,16 +103,13 @@ func failDead(t *testing.T, p parts) {
 }
 
 // requeueInTime: a scheduler that is away has not heard of the death, and hears
-// of the result alone. What the queue-gateway was about to tell it of the death goes
-// with its process.
+// of the result alone, though the queue-gateway was about to tell it of the death.
 func requeueInTime(t *testing.T, p parts) {
 	task := p.create(t, "in-time", asked("in-time", ""))
 	await(t, func() error { return p.ready(t, "in-time", 1) })
 	p.scheduler.Kill(t)
 	dead := p.die(t, "in-time")
 	p.requeue(t, dead)
-	p.queue.Kill(t)
-	p.queue.Restart(t)
 	job := p.answerRequeued(t, dead)
 	p.scheduler.Restart(t)
 	ended := p.awaitEnd(t, task)
