@@ -78,29 +78,40 @@ func (d *Deliverer) read(messages []storage.OutboxMessage) ([]outgoing, withdraw
 	return jobs, taken
 }
 
-// put hands a parcel of jobs over. When it is refused it goes again job by job,
-// which finds the one that is meant.
+// put hands a parcel of jobs over. When the queue-gateway is there and does not
+// take it, it goes again job by job, so that one job stops no other. It fails
+// when the queue-gateway is away.
 func (d *Deliverer) put(ctx context.Context, p []outgoing) error {
 	err := d.putJobs(ctx, p)
-	if err == nil {
+	switch {
+	case err == nil:
 		ids := make([]string, len(p))
 		for i, o := range p {
 			ids[i] = o.messageID
 		}
 		return d.acknowledge(ctx, ids)
-	}
-	if !parcel.Refused(err) {
+	case isAway(err) || ctx.Err() != nil:
 		return err
-	}
-	if len(p) == 1 {
-		return d.refuse(ctx, p[0], err)
-	}
-	for i := range p {
-		if err := d.put(ctx, p[i:i+1]); err != nil {
-			return err
+	case len(p) > 1:
+		for i := range p {
+			if err := d.put(ctx, p[i:i+1]); err != nil {
+				return err
+			}
 		}
+		return nil
+	case parcel.Refused(err):
+		err = d.refuse(ctx, p[0], err)
+	}
+	if err != nil { // the scan tries it again
+		d.Log.Error("job_not_delivered", zap.String("job_id", p[0].job.ID), zap.String("task_id", p[0].job.TaskID), zap.Error(err))
 	}
 	return nil
+}
+
+// isAway tells a queue-gateway that takes nothing now from one that says no.
+func isAway(err error) bool {
+	code := errs.CodeOf(err)
+	return code == errs.Unavailable || code == errs.DeadlineExceeded
 }
 
 func (d *Deliverer) putJobs(ctx context.Context, p []outgoing) error {

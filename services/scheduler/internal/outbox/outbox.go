@@ -130,6 +130,9 @@ func (d *Deliverer) Run(ctx context.Context) {
 			if failures == 0 {
 				d.Log.Warn("queue_unreachable", zap.Int("messages", len(messages)), zap.Error(err))
 			}
+			if !isAway(err) {
+				messages = nil // the scan tries them again, and others before that
+			}
 			failures++
 			pause.For(ctx, min(time.Duration(failures)*250*time.Millisecond, maxPause))
 			continue

@@ -45,7 +45,7 @@ func (q *queue) PutJobs(_ context.Context, jobs []queueapi.NewJob) error {
 	defer q.mu.Unlock()
 	q.calls = append(q.calls, "put")
 	if q.away {
-		return errors.New("away")
+		return errs.New(errs.Unavailable, "away")
 	}
 	bytes := 0
 	for _, job := range jobs {
@@ -282,6 +282,23 @@ func TestDelivery_JobThatIsRefusedEndsItsRunAndHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, "job_refused", result.ErrorCode)
 	require.Equal(t, "the queue-gateway does not take the job: not this one", result.Error)
 	require.False(t, *result.Retryable)
+}
+
+func TestDelivery_AJobThatIsNotTakenStopsNoOther(t *testing.T) {
+	t.Parallel()
+	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}, refused: map[string]errs.Code{"job-0": errs.Internal}}
+	var messages []storage.OutboxMessage
+	for i := range 10 {
+		messages = append(messages, putJob(t, fmt.Sprintf("run-%d", i), 100))
+	}
+	commit(t, store, messages...)
+	d := start(t, store, q, storage.Now)
+	d.Offer(messages[:1])
+	d.Offer(messages[1:])
+	require.Eventually(t, func() bool {
+		jobs, _ := q.count()
+		return jobs == 9
+	}, patience, time.Millisecond)
 }
 
 func TestDelivery_JobThatIsTooLargeIsNotSent(t *testing.T) {
