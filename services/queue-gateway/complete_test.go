@@ -93,6 +93,22 @@ func TestComplete_WhatIsTakenReachesTheScheduler(t *testing.T) {
 	require.Len(t, result, len(text))
 }
 
+func TestComplete_ErrorReachesTheSchedulerWhateverResultComesWithIt(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"))
+	job := f.claim(t, "upper")
+	// As deep as a request can bring it, and deeper than the message to the
+	// scheduler could.
+	deep := strings.Repeat("[", 9998) + strings.Repeat("]", 9998)
+	status, body := f.post(t, "/queue/complete", `{"queue_id":"1","token":"`+job.Token+`","error":"boom","result":`+deep+`}`)
+	require.Equal(t, http.StatusOK, status, body)
+	got := f.scheduler.next(t)
+	require.Equal(t, "worker_error", got.ErrorCode)
+	require.Equal(t, "boom", got.Error)
+	require.Contains(t, []string{"", "null"}, string(got.Result))
+}
+
 func TestComplete_BatchHasAnOutcomeForEach(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

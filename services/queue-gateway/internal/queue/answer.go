@@ -112,7 +112,9 @@ func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, e
 	}
 	switch {
 	case a.Error != "":
-		message.ErrorCode = CodeWorkerError
+		// The task would not look at the result, and one that is too deep would
+		// have the message refused.
+		message.Result, message.ErrorCode = nil, CodeWorkerError
 	case rawjson.TooDeep(a.Result):
 		// No task can hold it, and neither could the message that brings it.
 		final := false
