@@ -25,6 +25,9 @@ const (
 // Modes lists every mode.
 var Modes = []Mode{Push, Pull}
 
+// maxVisibility is the longest claim that the queue-gateway grants.
+const maxVisibility = 12 * time.Hour
+
 // Config says who the worker is and where its peers are. Zero fields take the
 // defaults that they name.
 type Config struct {
@@ -48,7 +51,7 @@ type Config struct {
 
 	QueueURL   string        // pull: the queue-gateway, or the gateway in front of it
 	Slots      int           // pull: jobs at once, 1 to 100; default 4
-	Visibility time.Duration // pull: how long a claim lasts unless extended, at least 1 s; default 60 s
+	Visibility time.Duration // pull: how long a claim lasts unless extended, 1 s to 12 h; default 60 s
 	PollWait   time.Duration // pull: how long one poll waits for a job, at most 60 s; default 30 s
 }
 
@@ -127,8 +130,8 @@ func (c Config) validate() error {
 		if c.Slots < 1 || c.Slots > 100 {
 			fault("Slots must be from 1 to 100")
 		}
-		if c.Visibility < time.Second {
-			fault("Visibility must be at least 1s")
+		if c.Visibility < time.Second || c.Visibility > maxVisibility {
+			fault("Visibility must be from 1s to %v", maxVisibility)
 		}
 		if c.PollWait < 0 || c.PollWait > time.Minute {
 			fault("PollWait must be from 0 to 60s")

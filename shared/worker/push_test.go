@@ -349,6 +349,10 @@ func TestNew_NamesEveryFault(t *testing.T) {
 	for _, want := range []string{"RegistryURL is required", "QueueURL is required", "Slots must be", "Visibility must be", "Drain must not", `Addr "x"`} {
 		require.ErrorContains(t, err, want)
 	}
+	_, err = worker.New(worker.Config{Mode: worker.Pull, QueueURL: "http://x", Visibility: 12*time.Hour + 1}, worker.Deps{})
+	require.EqualError(t, err, "worker config: Visibility must be from 1s to 12h0m0s")
+	_, err = worker.New(worker.Config{Mode: worker.Pull, QueueURL: "http://x", Visibility: 12 * time.Hour}, worker.Deps{})
+	require.NoError(t, err)
 	_, err = worker.New(worker.Config{Mode: "shove", RegistryURL: "http://x"}, worker.Deps{})
 	require.ErrorContains(t, err, `Mode "shove" is not one of [push pull]`)
 }
