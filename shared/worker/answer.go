@@ -27,7 +27,7 @@ func (a answer) size() int { return len(a.Result) + len(a.Error) }
 const maxErrorText = 16 << 10
 
 func failure(err error) answer {
-	a := answer{Result: json.RawMessage("null"), Error: err.Error()}
+	a := answer{Result: json.RawMessage("null"), Error: storable(err.Error())}
 	if len(a.Error) > maxErrorText {
 		a.Error = strings.ToValidUTF8(a.Error[:maxErrorText], "") + "…"
 	}
@@ -39,6 +39,12 @@ func failure(err error) answer {
 		a.Retryable = &no
 	}
 	return a
+}
+
+// storable replaces what is refused in texts: broken UTF-8, and the NUL, which
+// databases do not hold.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "�")
 }
 
 // Results are bounded where they would be refused further on, so that the flow

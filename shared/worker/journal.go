@@ -47,8 +47,7 @@ func (j *journal) add(line string) {
 	if len(line) > logLine {
 		line = line[:logLine] + "…"
 	}
-	// JSON texts with a NUL are refused by databases.
-	line = strings.ReplaceAll(strings.ToValidUTF8(strings.TrimSuffix(line, "\n"), "�"), "\x00", "�") + "\n"
+	line = storable(strings.TrimSuffix(line, "\n")) + "\n"
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.text)+len(line) > logMost {

@@ -161,6 +161,7 @@ func (p *puller) execute(ctx context.Context, claimed queueapi.Job, journal *jou
 // yes or a no that will not change.
 func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) error {
 	retry := pause.Backoff{First: firstRetry, Most: mostWait}
+	replaced := false
 	for {
 		err := p.completer.complete(ctx, queueapi.CompleteRequest{
 			QueueID: claimed.ID, Result: a.Result, Error: a.Error, RunID: claimed.RunID,
@@ -169,12 +170,17 @@ func (p *puller) answer(ctx context.Context, claimed queueapi.Job, a answer) err
 		switch {
 		case err == nil:
 			return nil
-		case claimGone(err), a.failed() && parcel.Refused(err):
+		case claimGone(err), replaced && parcel.Refused(err):
 			return err
 		case parcel.Refused(err):
-			// The result itself is refused. Unanswered, the job would come
-			// back and be refused again.
-			a = failure(Permanent(fmt.Errorf("the queue-gateway refused the result: %w", err)))
+			// Unanswered, the job would come back and be refused again. What the
+			// handler said is left out, as that is what is refused.
+			said := "result"
+			if a.failed() {
+				said = "error"
+			}
+			a = failure(Permanent(fmt.Errorf("the queue-gateway refused the %s: %w", said, err)))
+			replaced = true
 		}
 		if !pause.For(ctx, retry.Next()) {
 			return fmt.Errorf("complete: %w (last try: %w)", context.Cause(ctx), err)

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -103,6 +104,58 @@ func TestPull_AnswersWithAFailureWhenTheResultIsRefused(t *testing.T) {
 	answer := <-queue.answers
 	require.Contains(t, answer.Error, "refused the result")
 	require.False(t, *answer.Retryable)
+}
+
+func TestPull_ErrorTextIsMadeFitToBeStored(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	run(t, newWorker(t, pullConfig(registry, queue), services{
+		"echo": func(context.Context, worker.Job) (any, error) { return nil, errors.New("a\x00b\xffc") },
+	}))
+	queue.jobs <- queued("1", `{}`)
+	answer := <-queue.answers
+	require.Equal(t, "a�b�c", answer.Error)
+	require.Nil(t, answer.Retryable)
+}
+
+func TestPull_AnswersInItsOwnWordsWhenTheErrorIsRefused(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	queue.refuse = func(req queueapi.CompleteRequest) error {
+		if strings.Contains(req.Error, "unheard of") {
+			return errs.New(errs.InvalidArgument, "error: not that")
+		}
+		return nil
+	}
+	run(t, newWorker(t, pullConfig(registry, queue), services{
+		"echo": func(context.Context, worker.Job) (any, error) { return nil, errors.New("unheard of") },
+	}))
+	queue.jobs <- queued("1", `{}`)
+	answer := <-queue.answers
+	require.Contains(t, answer.Error, "refused the error")
+	require.Contains(t, answer.Error, "not that")
+	require.NotNil(t, answer.Retryable)
+	require.False(t, *answer.Retryable)
+}
+
+func TestPull_EndsWhenItsOwnWordsAreRefusedToo(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	refused := make(chan string, 16)
+	queue.refuse = func(req queueapi.CompleteRequest) error {
+		if req.QueueID == "1" {
+			refused <- req.Error
+			return errs.New(errs.InvalidArgument, "no")
+		}
+		return nil
+	}
+	cfg := pullConfig(registry, queue)
+	cfg.Slots = 1
+	run(t, newWorker(t, cfg, services{"echo": echo}))
+	queue.jobs <- queued("1", `{}`)
+	queue.jobs <- queued("2", `{}`)
+	require.Equal(t, "2", (<-queue.answers).QueueID)
+	require.Len(t, refused, 2)
 }
 
 func TestPull_TakesNoWorkWhileTheRegistryIsAway(t *testing.T) {
