@@ -122,7 +122,7 @@ func (c *Client) answer(resp *http.Response, call Call) error {
 }
 
 // problemError rebuilds the error of the other side. What is no problem+json
-// (a proxy in between, say) becomes unavailable or internal by its status.
+// (a proxy in between, say) gets a code by its status.
 func problemError(resp *http.Response, data []byte) error {
 	var p Problem
 	if err := json.Unmarshal(data, &p); err == nil && p.Code != "" {
@@ -130,10 +130,14 @@ func problemError(resp *http.Response, data []byte) error {
 	}
 	code := errs.Internal
 	switch resp.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusBadRequest:
+		code = errs.InvalidArgument
+	case http.StatusRequestEntityTooLarge:
+		code = errs.BodyTooLarge
+	case http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		// A 404 too: only the service itself knows that a thing does not exist. A
+		// proxy knows that it has no service to ask, as in the middle of a roll-out.
 		code = errs.Unavailable
-	case http.StatusNotFound:
-		code = errs.NotFound
 	}
 	return errs.New(code, "%s answered %s", resp.Request.URL.Host, resp.Status)
 }

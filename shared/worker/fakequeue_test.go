@@ -27,10 +27,11 @@ type fakeQueue struct {
 
 	mu       sync.Mutex
 	refuse   func(queueapi.CompleteRequest) error
-	gone     map[string]errs.Code // what heartbeats are told, by job id
-	deaf     error                // of heartbeats
-	noReport error                // of marks and logs
-	onReport func()               // at each of them; may be nil
+	proxy    func(http.ResponseWriter, *http.Request) bool // tells whether it answered instead; may be nil
+	gone     map[string]errs.Code                          // what heartbeats are told, by job id
+	deaf     error                                         // of heartbeats
+	noReport error                                         // of marks and logs
+	onReport func()                                        // at each of them; may be nil
 }
 
 func newQueue(t *testing.T) *fakeQueue {
@@ -47,7 +48,14 @@ func newQueue(t *testing.T) *fakeQueue {
 	mux.HandleFunc("POST /queue/heartbeat", f.heartbeat)
 	mux.HandleFunc("POST /queue/update_run", func(w http.ResponseWriter, r *http.Request) { report(f, w, r, f.marks) })
 	mux.HandleFunc("POST /queue/logs", func(w http.ResponseWriter, r *http.Request) { report(f, w, r, f.logs) })
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		proxy := f.proxy
+		f.mu.Unlock()
+		if proxy == nil || !proxy(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
 	t.Cleanup(server.Close)
 	f.url = server.URL
 	return f

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +106,62 @@ func TestPull_AnswersWithAFailureWhenTheResultIsRefused(t *testing.T) {
 	answer := <-queue.answers
 	require.Contains(t, answer.Error, "refused the result")
 	require.False(t, *answer.Retryable)
+}
+
+func TestPull_ProxysPageSaysNothingOfTheJob(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	var answers atomic.Int32
+	beats := make(chan struct{}, 3)
+	beaten := make(chan struct{})
+	queue.proxy = func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.URL.Path == "/queue/heartbeat" && len(beats) < cap(beats):
+			if beats <- struct{}{}; len(beats) == cap(beats) {
+				close(beaten)
+			}
+		case r.URL.Path == "/queue/complete" && answers.Add(1) <= 2:
+		default:
+			return false
+		}
+		http.Error(w, "default backend - 404", http.StatusNotFound)
+		return true
+	}
+	run(t, newWorker(t, pullConfig(registry, queue), services{
+		"echo": func(ctx context.Context, _ worker.Job) (any, error) {
+			select {
+			case <-beaten:
+				return 1, nil
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		},
+	}))
+	queue.jobs <- queued("1", `{}`)
+	answer := <-queue.answers
+	require.Empty(t, answer.Error)
+	require.JSONEq(t, `1`, string(answer.Result))
+	require.EqualValues(t, 3, answers.Load())
+}
+
+func TestPull_AnswersWithAFailureWhenAProxyFindsTheResultTooLarge(t *testing.T) {
+	t.Parallel()
+	registry, queue := newRegistry(t), newQueue(t)
+	queue.proxy = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.ContentLength <= 1<<10 {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		http.Error(w, "413 Request Entity Too Large", http.StatusRequestEntityTooLarge)
+		return true
+	}
+	run(t, newWorker(t, pullConfig(registry, queue), services{
+		"echo": func(context.Context, worker.Job) (any, error) { return strings.Repeat("x", 2<<10), nil },
+	}))
+	queue.jobs <- queued("1", `{}`)
+	answer := <-queue.answers
+	require.Contains(t, answer.Error, "refused the result")
+	require.Contains(t, answer.Error, "413")
 }
 
 func TestPull_ErrorTextIsMadeFitToBeStored(t *testing.T) {

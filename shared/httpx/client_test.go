@@ -1,0 +1,55 @@
+package httpx_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+)
+
+// callOf makes a call that the handler answers.
+func callOf(t *testing.T, answer http.HandlerFunc) (int, error) {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	client, err := httpx.NewClient(server.URL, server.Client())
+	require.NoError(t, err)
+	return client.Do(t.Context(), httpx.Call{Method: http.MethodPost, Path: "/x"})
+}
+
+func TestClient_TellsAProxysRefusalByItsStatus(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]errs.Code{
+		http.StatusBadRequest:            errs.InvalidArgument,
+		http.StatusForbidden:             errs.Internal,
+		http.StatusNotFound:              errs.Unavailable,
+		http.StatusRequestEntityTooLarge: errs.BodyTooLarge,
+		http.StatusInternalServerError:   errs.Internal,
+		http.StatusBadGateway:            errs.Unavailable,
+		http.StatusServiceUnavailable:    errs.Unavailable,
+		http.StatusGatewayTimeout:        errs.Unavailable,
+	} {
+		got, err := callOf(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("<html><body>nginx</body></html>"))
+		})
+		require.Equal(t, status, got)
+		require.Equal(t, want, errs.CodeOf(err), "%d", status)
+	}
+}
+
+func TestClient_TakesAServicesWordForWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, want := range []errs.Code{errs.NotFound, errs.ClaimLost, errs.InvalidArgument, errs.BodyTooLarge, errs.Unavailable} {
+		_, err := callOf(t, func(w http.ResponseWriter, r *http.Request) {
+			httpx.WriteProblem(w, r, errs.New(want, "as it is"))
+		})
+		require.Equal(t, want, errs.CodeOf(err))
+		require.Equal(t, "as it is", errs.DetailOf(err))
+	}
+}
