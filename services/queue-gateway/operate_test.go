@@ -2,6 +2,7 @@ package queuegateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +39,25 @@ func deadJob(i int, service string) queueapi.NewJob {
 	job := newJob(run, service)
 	job.ID, job.RunID = queueapi.JobID(run), run
 	return job
+}
+
+func TestDead_PagesOfLargeJobsAreShorter(t *testing.T) {
+	t.Parallel()
+	f := setup(t, onlyOneDelivery)
+	for i := range 3 {
+		large := deadJob(i, "upper")
+		large.Input = json.RawMessage(`{"input":"` + strings.Repeat("x", 3<<20) + `"}`)
+		f.bury(t, large)
+	}
+	page, err := f.ListDead(t.Context(), queueapi.DeadQuery{PageSize: 100})
+	require.NoError(t, err)
+	require.Equal(t, 3, page.Total)
+	require.Len(t, page.Data, 2)
+	page, err = f.ListDead(t.Context(), queueapi.DeadQuery{PageSize: 100, Cursor: page.NextCursor})
+	require.NoError(t, err)
+	require.Len(t, page.Data, 1)
+	require.Greater(t, len(page.Data[0].InputJSON), 3<<20)
+	require.Empty(t, page.NextCursor)
 }
 
 func TestDead_AreListedRequeuedAndDiscarded(t *testing.T) {

@@ -47,6 +47,40 @@ func TestPoll_AnswersAsOldAndNewWorkersRead(t *testing.T) {
 	require.Equal(t, "2", jobs.Jobs[0].ID)
 }
 
+func TestPoll_LargeJobsComeInAnswersThatClientsRead(t *testing.T) {
+	t.Parallel()
+	const count = 20
+	f := setup(t, onlyOneDelivery)
+	input := json.RawMessage(`{"input":"` + strings.Repeat(`\"`, 1<<19) + `"}`) // twice as long in the answer
+	var wg sync.WaitGroup
+	polled := make([][]queueapi.Job, 3)
+	errs := make([]error, len(polled))
+	for i := range polled {
+		wg.Go(func() { // they wait, and each leaves what the next is woken for
+			polled[i], errs[i] = f.Poll(t.Context(), queueapi.PollParams{
+				WorkerID: "w1", Services: []string{"upper"}, Max: 100, Wait: patience,
+			})
+		})
+	}
+	delivered := map[string]bool{}
+	batch := make([]queueapi.NewJob, count)
+	for i := range batch {
+		batch[i] = newJob(fmt.Sprintf("job-%02d", i), "upper")
+		batch[i].Input = input
+	}
+	f.put(t, batch...)
+	wg.Wait()
+	for i, jobs := range polled {
+		require.NoError(t, errs[i])
+		require.LessOrEqual(t, len(jobs), 7)
+		for _, job := range jobs {
+			require.Equal(t, string(input), job.InputJSON)
+			delivered[job.ID] = true
+		}
+	}
+	require.Len(t, delivered, count)
+}
+
 func TestPoll_ClaimsEachJobOnce(t *testing.T) {
 	t.Parallel()
 	const jobs, pollers = 500, 50

@@ -105,9 +105,12 @@ func (c *Client) Do(ctx context.Context, call Call) (int, error) {
 }
 
 func (c *Client) answer(resp *http.Response, call Call) error {
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return errs.Wrap(err, errs.Unavailable, "the answer of %s broke off", c.base)
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("read the answer of %s %s: the answer is over %d bytes", call.Method, call.Path, maxAnswer)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return problemError(resp, data)

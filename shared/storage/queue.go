@@ -56,9 +56,13 @@ type Job struct {
 
 // ClaimJobs are how jobs are claimed.
 type ClaimJobs struct {
-	WorkerID     string
-	Services     []string // at least one
-	Max          int      // at least 1
+	WorkerID string
+	Services []string // at least one
+	Max      int      // at least 1
+	// MaxBytes, when not 0, bounds the inputs of the claimed jobs together: the
+	// claim ends before the job with which they would pass it, but takes one at
+	// least. Those it leaves stay ready, and Subscribe hears of them.
+	MaxBytes     int
 	Now          time.Time
 	VisibleUntil time.Time
 	// NewToken makes the token of one claim. It may be called more often than
@@ -145,6 +149,10 @@ const (
 type DeadQuery struct {
 	ListOptions
 	Service string
+	// MaxBytes, when not 0, bounds the inputs of a page together: it ends
+	// before the job with which they would pass it, but has one at least. Only
+	// Next leads to what follows such a page; Offset counts jobs, not pages.
+	MaxBytes int
 }
 
 // Queue is the queue-gateway's role.
@@ -260,9 +268,9 @@ type Queue interface {
 	// ordered by service.
 	Stats(ctx context.Context, now time.Time) ([]ServiceStats, error)
 
-	// Subscribe calls hint when a service gets ready jobs, a claim of one that
-	// has a MaxClaimed ends, or its limit is set, from any process on the
-	// database, until the context ends; the rules of Tasks.Subscribe hold. That
+	// Subscribe calls hint when a service gets ready jobs, a claim leaves some
+	// of its jobs because of MaxBytes, a claim of one that has a MaxClaimed
+	// ends, or its limit is set, from any process on the database, until the context ends; the rules of Tasks.Subscribe hold. That
 	// a rate lets jobs through again is NextChange's and HeldBack's to tell.
 	Subscribe(ctx context.Context, hint func(JobHint)) error
 }

@@ -17,8 +17,9 @@ func (q *Queue) Stats(ctx context.Context) ([]storage.ServiceStats, time.Time, e
 }
 
 // ListDead returns a page of the jobs that were delivered too often without an
-// answer.
+// answer; a shorter one when their inputs are large.
 func (q *Queue) ListDead(ctx context.Context, query storage.DeadQuery) (storage.Page[storage.Job], error) {
+	query.MaxBytes = maxInputs
 	return q.store.ListDead(ctx, query)
 }
 

@@ -13,6 +13,11 @@ import (
 // claimTime bounds a claim, which goes on when its caller hangs up.
 const claimTime = 10 * time.Second
 
+// maxInputs bounds the inputs, in bytes, of the jobs that are in memory for one
+// caller: the answer must stay within what a client reads also when they are
+// escaped in it. A single job may be larger.
+const maxInputs = 8 << 20
+
 // PollParams are how a worker asks for jobs.
 type PollParams struct {
 	WorkerID   string
@@ -22,7 +27,7 @@ type PollParams struct {
 	Visibility time.Duration // 0: the default
 }
 
-// Poll claims up to Max jobs, waiting up to Wait for the first. No jobs and no
+// Poll claims up to Max jobs, fewer when their inputs are large, waiting up to Wait for the first. No jobs and no
 // error: none came, or the service is stopping.
 func (q *Queue) Poll(ctx context.Context, p PollParams) ([]storage.Job, error) {
 	if p.Visibility == 0 {
@@ -54,7 +59,8 @@ func (q *Queue) Poll(ctx context.Context, p PollParams) ([]storage.Job, error) {
 }
 
 // handOn has others woken after a poll that was woken itself: because it could
-// not use that, or because it left jobs behind.
+// not use that, or because it left jobs behind. Of those it left because of
+// their size the store tells everybody, as it does of new ones.
 func (q *Queue) handOn(woken *waiter, p PollParams, claimed []storage.Job) {
 	switch {
 	case woken == nil:
@@ -76,7 +82,7 @@ func (q *Queue) claim(ctx context.Context, p PollParams) ([]storage.Job, error) 
 	defer cancel()
 	now := storage.Now()
 	jobs, err := q.store.ClaimJobs(writing, storage.ClaimJobs{
-		WorkerID: p.WorkerID, Services: p.Services, Max: p.Max, Now: now,
+		WorkerID: p.WorkerID, Services: p.Services, Max: p.Max, MaxBytes: maxInputs, Now: now,
 		VisibleUntil: now.Add(p.Visibility), NewToken: rand.Text,
 		HeldBack: func(_ string, until time.Time) { q.alarm.sooner(until) },
 	})

@@ -59,9 +59,14 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 	return nil
 }
 
-const jobColumns = `id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
+const (
+	columnsBeforeInput = `id, task_id, run_id, node_key, path, visit, attempt, run_no, service, `
+	columnsAfterInput  = `, priority,
     status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
     result_hash, log_path`
+
+	jobColumns = columnsBeforeInput + `input` + columnsAfterInput
+)
 
 const selectJobSQL = `SELECT ` + jobColumns + ` FROM jobs `
 

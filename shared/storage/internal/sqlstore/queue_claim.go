@@ -11,17 +11,17 @@ import (
 
 // Reads the index jobs_ready from its front. The status is spelled out, as a
 // partial index serves only a query that contains its condition.
-const readyJobsSQL = selectJobSQL + `
-WHERE status = 'pending' AND service = $1 AND available_at <= $2
-ORDER BY priority DESC, available_at, id LIMIT $3`
+const readyJobsSQL = selectSizedJobSQL + `
+WHERE status = 'pending' AND service = $2 AND available_at <= $3
+ORDER BY priority DESC, available_at, id LIMIT $4`
 
 // The same, but none of a service with a limit: who claims those locks the
 // limit first. Planners leave a count as it is, to be taken once; of NOT EXISTS
 // they make a join.
-const freelyReadyJobsSQL = selectJobSQL + `
-WHERE status = 'pending' AND service = $1 AND available_at <= $2
-    AND (SELECT COUNT(*) FROM service_limits WHERE service = $1) = 0
-ORDER BY priority DESC, available_at, id LIMIT $3`
+const freelyReadyJobsSQL = selectSizedJobSQL + `
+WHERE status = 'pending' AND service = $2 AND available_at <= $3
+    AND (SELECT COUNT(*) FROM service_limits WHERE service = $2) = 0
+ORDER BY priority DESC, available_at, id LIMIT $4`
 
 // The same rows, but only what the index holds, and whether there is a limit.
 const peekJobsSQL = `
@@ -41,7 +41,7 @@ func (q *Queue) ClaimJobs(ctx context.Context, claim storage.ClaimJobs) ([]stora
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
 		services := slices.Compact(slices.Clone(wanted))
 		done = newClaiming(tx, q.Dialect(), claim, q.turns.of(services))
-		for len(services) > 0 && len(done.claimed) < claim.Max {
+		for len(services) > 0 && len(done.claimed) < claim.Max && !done.full {
 			rest, err := done.round(ctx, services)
 			if err != nil {
 				return err
@@ -66,6 +66,10 @@ type claiming struct {
 	turn    *turnOrder
 
 	claimed []storage.Job
+	sizes   map[string]int // of the inputs, by job
+	bytes   int            // the inputs of what is claimed
+	full    bool           // no room for the input of the next job
+
 	// A claim for one service is tried without a look at what is ready. When
 	// that gives nothing, the service may have a limit.
 	emptyHanded, looked bool
@@ -78,7 +82,7 @@ type claiming struct {
 
 func newClaiming(tx Tx, dialect Dialect, claim storage.ClaimJobs, turn *turnOrder) *claiming {
 	return &claiming{
-		tx: tx, dialect: dialect, claim: claim, turn: turn, claimed: []storage.Job{},
+		tx: tx, dialect: dialect, claim: claim, turn: turn, claimed: []storage.Job{}, sizes: map[string]int{},
 		limited: map[string]bool{}, limits: map[string]*limitRow{}, heldBack: map[string]*limitRow{},
 	}
 }
@@ -102,7 +106,7 @@ func (c *claiming) round(ctx context.Context, services []string) ([]string, erro
 		c.emptyHanded = true
 		return services, nil
 	}
-	jobs := takeTurns(locked, want, c.turn)
+	jobs := c.withinBytes(takeTurns(locked, want, c.turn))
 	if err := c.markClaimed(ctx, jobs); err != nil {
 		return nil, err
 	}
@@ -116,6 +120,30 @@ func (c *claiming) round(ctx context.Context, services []string) ([]string, erro
 		return nil, nil
 	}
 	return rest, nil
+}
+
+// withinBytes cuts from the jobs those whose inputs would be too much. A claimer
+// that passed them over while they were locked here may wait for a hint.
+func (c *claiming) withinBytes(jobs []storage.Job) []storage.Job {
+	if c.claim.MaxBytes > 0 {
+		n := fitting(jobs, c.sizes, c.claim.MaxBytes-c.bytes)
+		if n == 0 && len(c.claimed) == 0 && len(jobs) > 0 {
+			n = 1
+		}
+		c.full = n < len(jobs)
+		hinted := map[string]bool{}
+		for _, job := range jobs[n:] {
+			if !hinted[job.Service] {
+				hinted[job.Service] = true
+				c.tx.Hint(job.Service)
+			}
+		}
+		jobs = jobs[:n]
+	}
+	for _, job := range jobs {
+		c.bytes += c.sizes[job.ID]
+	}
+	return jobs
 }
 
 // shareOut says how many jobs to take of each service. It looks without locks:
@@ -227,9 +255,11 @@ func (c *claiming) lockLimits(ctx context.Context, shares map[string]int) error 
 	return nil
 }
 
-// lockReady reads each service's share of jobs for claiming.
+// lockReady reads each service's share of jobs for claiming. Inputs that may be
+// too much together are left to markClaimed.
 func (c *claiming) lockReady(ctx context.Context, shares map[string]int) (map[string][]storage.Job, error) {
 	var batch Batch
+	small := smallInput(c.claim.MaxBytes, c.claim.Max)
 	jobs := make(map[string][]storage.Job, len(shares))
 	for _, service := range slices.Sorted(maps.Keys(shares)) {
 		statement, share := freelyReadyJobsSQL, shares[service]
@@ -249,10 +279,11 @@ func (c *claiming) lockReady(ctx context.Context, shares map[string]int) (map[st
 			continue
 		}
 		batch.Query(func(row Row) error {
-			job, err := scanJob(row)
-			jobs[service] = append(jobs[service], job)
+			job, err := scanSizedJob(row)
+			jobs[service] = append(jobs[service], job.Job)
+			c.sizes[job.ID] = job.size
 			return err
-		}, statement+c.dialect.SkipLocked, service, micros(c.claim.Now), share)
+		}, statement+c.dialect.SkipLocked, small, service, micros(c.claim.Now), share)
 	}
 	if len(batch.Statements) == 0 {
 		return jobs, nil
@@ -267,6 +298,7 @@ func (c *claiming) markClaimed(ctx context.Context, jobs []storage.Job) error {
 		return nil
 	}
 	var batch Batch
+	addInputs(&batch, jobs, c.sizes)
 	taken := map[string]int{}
 	for i := range jobs {
 		job := &jobs[i]

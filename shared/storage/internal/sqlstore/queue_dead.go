@@ -14,13 +14,26 @@ func (q *Queue) ListDead(ctx context.Context, query storage.DeadQuery) (storage.
 	page := storage.Page[storage.Job]{Items: []storage.Job{}}
 	count, list := listDead(query)
 	count.Row = func(row Row) error { return row.Scan(&page.Total) }
-	list.Row = appendTo(&page.Items, scanJob)
+	sizes := map[string]int{}
+	list.Row = func(row Row) error {
+		job, err := scanSizedJob(row)
+		page.Items = append(page.Items, job.Job)
+		sizes[job.ID] = job.size
+		return err
+	}
 	if err := q.Read().Run(ctx, &Batch{Statements: []Statement{count, list}}); err != nil {
 		return storage.Page[storage.Job]{}, fmt.Errorf("list dead jobs: %w", err)
 	}
-	if len(page.Items) > query.Limit {
-		page.Items = page.Items[:query.Limit]
-		page.Next = page.Items[query.Limit-1].ID
+	fit := min(len(page.Items), query.Limit)
+	if query.MaxBytes > 0 && fit > 0 {
+		fit = max(fitting(page.Items[:fit], sizes, query.MaxBytes), 1)
+	}
+	if fit < len(page.Items) {
+		page.Items = page.Items[:fit]
+		page.Next = page.Items[fit-1].ID
+	}
+	if err := readInputs(ctx, q.Read(), page.Items, sizes); err != nil {
+		return storage.Page[storage.Job]{}, fmt.Errorf("read the inputs of dead jobs: %w", err)
 	}
 	return page, nil
 }
@@ -28,15 +41,20 @@ func (q *Queue) ListDead(ctx context.Context, query storage.DeadQuery) (storage.
 // listDead makes the two statements of a query. Each spells out the conditions
 // of its partial index, jobs_dead_service or jobs_dead_newest.
 func listDead(query storage.DeadQuery) (count, page Statement) {
-	where := conditions{terms: []string{`status = 'dead'`}}
-	if query.Service == "" {
-		where.terms = append(where.terms, `result_hash = ''`)
+	dead := func(args ...any) conditions {
+		where := conditions{terms: []string{`status = 'dead'`}, args: args}
+		if query.Service == "" {
+			where.terms = append(where.terms, `result_hash = ''`)
+		}
+		where.equal("service", query.Service)
+		return where
 	}
-	where.equal("service", query.Service)
+	where := dead()
 	count = Statement{SQL: `SELECT COUNT(*) FROM jobs` + where.String(), Args: where.args}
 
+	where = dead(smallInput(query.MaxBytes, query.Limit+1))
 	where.less("id", query.Cursor)
-	page.SQL = selectJobSQL + where.String() +
+	page.SQL = selectSizedJobSQL + where.String() +
 		fmt.Sprintf(` ORDER BY id DESC LIMIT $%d OFFSET $%d`, len(where.args)+1, len(where.args)+2)
 	// One more than asked for tells whether the page is the last.
 	page.Args = append(slices.Clone(where.args), query.Limit+1, query.Offset)

@@ -30,8 +30,9 @@ func TestQueuePlans_ReadTheirIndexAlone(t *testing.T) {
 		tables []string // what each step that reads reads
 		args   []any
 	}{
-		"claim":              {readyJobsSQL, []string{"USING INDEX jobs_ready (service=?)"}, []any{"s", 1, 1}},
-		"claim unlimited":    {freelyReadyJobsSQL, []string{"USING INDEX jobs_ready (service=?)", limitsKey}, []any{"s", 1, 1}},
+		"claim":              {readyJobsSQL, []string{"USING INDEX jobs_ready (service=?)"}, []any{1, "s", 1, 1}},
+		"claim unlimited":    {freelyReadyJobsSQL, []string{"USING INDEX jobs_ready (service=?)", limitsKey}, []any{1, "s", 1, 1}},
+		"input":              {getInputSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j"}},
 		"peek":               {peekJobsSQL, []string{"COVERING INDEX jobs_ready", limitsKey}, []any{"s", 1, 1}},
 		"get limit":          {getLimitSQL, []string{limitsKey}, []any{"s"}},
 		"spend":              {spendSQL, []string{limitsKey}, []any{"s", 1}},
