@@ -48,6 +48,23 @@ func TestComplete_DeliversTheResultOnce(t *testing.T) {
 	require.False(t, *got.Retryable)
 }
 
+func TestComplete_RepeatIsTheClaimantsOwn(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.put(t, newJob("1", "upper"))
+	job := f.claim(t, "upper")
+	answer := queueapi.CompleteRequest{QueueID: job.ID, Token: job.Token, Result: json.RawMessage(`null`)}
+	require.NoError(t, f.Complete(t.Context(), answer))
+	answer.Result = nil
+	require.NoError(t, f.Complete(t.Context(), answer), "no result is null")
+	answer.Token = ""
+	require.NoError(t, f.Complete(t.Context(), answer), "who names no claim is known by the answer")
+	answer.WorkerID = "w2"
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), answer))
+	answer.WorkerID, answer.Token = "", "another"
+	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), answer))
+}
+
 func TestComplete_TakesOldWorkersAtTheirWord(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

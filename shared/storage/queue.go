@@ -186,9 +186,9 @@ type Queue interface {
 	// passed but which nobody has taken since is accepted by token or
 	// claimant, whether ExpireClaims has seen it or not. Outcomes: nil; nil
 	// again for a completion with the hash of the accepted one (no second
-	// message); ErrNotFound; ErrClaimLost, also for another answer than the
-	// accepted one and for a dead job; ErrEnded for a withdrawn job;
-	// ErrInvalidText.
+	// message) that names its claim, or none; ErrNotFound; ErrClaimLost, also
+	// for another answer than the accepted one and for a dead job; ErrEnded for
+	// a withdrawn job; ErrInvalidText.
 	CompleteJobs(ctx context.Context, completions []JobCompletion) (Outcomes, error)
 
 	// ExtendClaims moves the time-out of claims. The claim is told as in

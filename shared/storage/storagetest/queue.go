@@ -40,6 +40,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"CompleteJobs_LateAnswerBeforeOthersClaim":   completeLate,
 		"CompleteJobs_LateAnswerAfterOthersClaim":    completeLost,
 		"CompleteJobs_RepeatHasNoSecondEffect":       completeRepeat,
+		"CompleteJobs_RepeatByAnotherIsClaimLost":    completeRepeatByOther,
 		"CompleteJobs_OtherAnswerIsClaimLost":        completeContradiction,
 		"CompleteJobs_NeverClaimedIsClaimLost":       completeUnclaimed,
 		"CompleteJobs_FailedItemLeavesTheOthers":     completePartly,

@@ -143,6 +143,27 @@ func completeRepeat(t *testing.T, store storage.Queue) {
 	require.Empty(t, results(t, store), "no second message")
 }
 
+func completeRepeatByOther(t *testing.T, store storage.Queue) {
+	lost := claimOne(t, store, 1)
+	_, err := store.ExpireClaims(t.Context(), lost.TimeoutAt, 5, 10, deadMessage)
+	require.NoError(t, err)
+	params := claimAt(at(20), 1, "transform")
+	params.WorkerID, params.NewToken = "w-2", func() string { return "token-second" }
+	claimed := claim(t, store, params)
+	require.Len(t, claimed, 1)
+	requireOutcomes(t, storage.Outcomes{nil}, complete(t, store, completion(claimed[0])))
+
+	byToken, byWorker, guess := completion(lost), completion(lost), completion(claimed[0])
+	byToken.WorkerID, byWorker.Token, guess.Token = "", "", "guess"
+	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost, storage.ErrClaimLost, storage.ErrClaimLost},
+		complete(t, store, byToken, byWorker, guess))
+
+	byToken, byWorker = completion(claimed[0]), completion(claimed[0])
+	byToken.WorkerID, byWorker.Token = "", ""
+	requireOutcomes(t, storage.Outcomes{nil, nil}, complete(t, store, byToken, byWorker))
+	require.Len(t, results(t, store), 1)
+}
+
 func completeContradiction(t *testing.T, store storage.Queue) {
 	job := claimOne(t, store, 1)
 	requireOutcomes(t, storage.Outcomes{nil}, complete(t, store, completion(job)))

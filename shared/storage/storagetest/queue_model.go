@@ -199,7 +199,7 @@ func (m *queueModel) completeOne(done storage.JobCompletion, ref storage.ClaimRe
 	job, known := m.jobs[done.JobID]
 	switch job.Status {
 	case storage.JobCompleted, storage.JobFailed:
-		if job.ResultHash == done.Hash {
+		if job.ResultHash == done.Hash && m.holds(ref, true) {
 			return nil
 		}
 		return storage.ErrClaimLost

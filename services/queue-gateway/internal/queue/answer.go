@@ -129,10 +129,13 @@ func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, e
 }
 
 // digest is the same for answers that say the same, whatever the white space
-// of their results.
+// of their results; none is null.
 func (a Answer) digest() string {
 	var result bytes.Buffer
-	if json.Compact(&result, a.Result) != nil {
+	switch {
+	case len(a.Result) == 0:
+		result.WriteString("null")
+	case json.Compact(&result, a.Result) != nil:
 		result.Write(a.Result)
 	}
 	retryable := a.Retryable == nil || *a.Retryable

@@ -60,7 +60,9 @@ func judgeCompletion(job *lockedJob, done storage.JobCompletion) error {
 	case job.Status == storage.JobWithdrawn:
 		return storage.ErrEnded
 	case finished(job.Status):
-		if job.ResultHash == done.Hash {
+		// A repeat is the claimant's own: another's answer that says the same
+		// was not accepted, and must not read as if it had been.
+		if job.ResultHash == done.Hash && holdsClaim(job, done.WorkerID, done.Token, true) {
 			return nil
 		}
 		return storage.ErrClaimLost
