@@ -103,16 +103,20 @@ func (d *drive) cancelUnread(ctx context.Context, task storage.Task) error {
 			continue
 		}
 		record.Finished = append(record.Finished, storage.RunFinish{No: run.No, Status: storage.RunCanceled, FinishedAt: record.At})
-		if run.Status == storage.RunQueued {
+		// A pull worker that began marks its run, with its name; a push worker is
+		// named at the end.
+		if run.Status == storage.RunQueued || run.WorkerID != "" {
 			record.Outbox = append(record.Outbox, outbox.Withdraw(task.ID, run.ID, record.At))
 		}
 	}
 	outcome, err := d.settle(ctx, record)
-	if err != nil {
-		return err
+	if err == nil {
+		err = outcome.Err
 	}
-	d.r.Outbox.Offer(record.Outbox)
-	return outcome.Err
+	if err == nil {
+		d.r.Outbox.Offer(record.Outbox)
+	}
+	return err
 }
 
 // load gives the drive the task's state and plans. The state is to be attached.
