@@ -36,6 +36,7 @@ SELECT 'task-' || n % 2, n, 'run-' || n, 'a', 'a', 1, 1, 'queued', '', '', '', '
 		_, err = conn.Exec(ctx, statement)
 		require.NoError(t, err)
 	}
+	handInCounts(t, conn)
 	reads := func(c require.TestingT) (rows, scans int64) {
 		require.NoError(c, conn.QueryRow(ctx, `
 SELECT SUM(seq_tup_read), SUM(idx_scan) FROM pg_stat_user_tables
