@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone clean
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone clean images up up-postgres down down-volumes logs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,30 @@ standalone: ## Build and vet each module by itself, without go.work
 
 clean: ## Remove what the other targets built
 	rm -rf bin .bin
+
+# Overrides in deploy/compose to start with, for example WITH=observability.
+WITH    ?=
+COMPOSE := VERSION='$(VERSION)' COMMIT='$(COMMIT)' docker compose -f docker-compose.yml
+# Every override, so that whatever was started is stopped too.
+ALL     := $(patsubst %,-f %,$(wildcard deploy/compose/*.yml))
+
+images: ## Build the container images pocketflow/<service>:$(VERSION)
+	$(COMPOSE) -f deploy/compose/postgres.yml build
+
+up: ## Start the suite in containers, on SQLite; WITH=observability adds Prometheus
+	$(COMPOSE) $(WITH:%=-f deploy/compose/%.yml) up --build --detach --wait --remove-orphans
+
+up-postgres: ## The same on Postgres, with replicas
+	@$(MAKE) --no-print-directory up WITH='postgres $(WITH)'
+
+down: ## Stop the containers and keep the data
+	$(COMPOSE) $(ALL) down --remove-orphans
+
+down-volumes: ## Stop the containers and delete the data
+	$(COMPOSE) $(ALL) down --remove-orphans --volumes
+
+logs: ## Follow the containers' logs
+	$(COMPOSE) $(ALL) logs --follow --tail 100
 
 # each_module runs a command in every module of go.work as if it were alone.
 define each_module
