@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
 )
 
 // Config are the catalog's settings.
@@ -21,6 +23,11 @@ type Config struct {
 
 // ListenAddr is the address to serve at.
 func (c *Config) ListenAddr() string { return c.Addr }
+
+// Database implements migratecmd.Config.
+func (c *Config) Database() migrate.Target {
+	return migrate.Target{Service: migrations.Catalog, DSN: c.DB}
+}
 
 // Validate names every fault of the settings.
 func (c *Config) Validate() error {

@@ -3,6 +3,7 @@ module github.com/pocketflowgo/pocketflow/services/queue-gateway
 go 1.26.0
 
 require (
+	github.com/pocketflowgo/pocketflow/migrations v0.0.0
 	github.com/pocketflowgo/pocketflow/shared v0.0.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/zap v1.28.0
@@ -22,7 +23,6 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/mfridman/interpolate v0.0.2 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/pocketflowgo/pocketflow/migrations v0.0.0 // indirect
 	github.com/pressly/goose/v3 v3.29.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/netguard"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
 )
 
 // Config are the registry's settings.
@@ -22,6 +24,11 @@ type Config struct {
 
 // ListenAddr is the address to serve at.
 func (c *Config) ListenAddr() string { return c.Addr }
+
+// Database implements migratecmd.Config.
+func (c *Config) Database() migrate.Target {
+	return migrate.Target{Service: migrations.Registry, DSN: c.DB}
+}
 
 // Validate names every fault of the settings.
 func (c *Config) Validate() error {

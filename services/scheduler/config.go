@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
 )
 
 // Config are the scheduler's settings.
@@ -42,6 +44,11 @@ type Config struct {
 
 // ListenAddr implements app.Config.
 func (c *Config) ListenAddr() string { return c.Addr }
+
+// Database implements migratecmd.Config.
+func (c *Config) Database() migrate.Target {
+	return migrate.Target{Service: migrations.Scheduler, DSN: c.DB}
+}
 
 // minLeaseTTL leaves room for three extensions and a slow disk.
 const minLeaseTTL = time.Second

@@ -51,11 +51,15 @@ type Process struct {
 // service and serves until a signal. It returns the exit code.
 //
 // Commands: serve (the default), healthcheck (asks a running instance's
-// /readyz, for images without a shell) and version. build gets the settings
-// and the logger; it must start nothing.
-func Main[C Config](name, about string, cfg C, build func(context.Context, C, *zap.Logger) (Service, error)) int {
+// /readyz, for images without a shell), version, and those that the binary
+// brings. build gets the settings and the logger; it must start nothing.
+func Main[C Config](name, about string, cfg C, build func(context.Context, C, *zap.Logger) (Service, error), own ...Command) int {
 	cli := newCommands(cfg)
-	parser, err := kong.New(cli, kong.Name(name), kong.Description(about), kong.UsageOnError())
+	options := []kong.Option{kong.Name(name), kong.Description(about), kong.UsageOnError()}
+	for _, command := range own {
+		options = append(options, kong.DynamicCommand(command.Name, command.Help, "", command.Grammar))
+	}
+	parser, err := kong.New(cli, options...)
 	if err != nil {
 		return fail(name, exitUsage, err)
 	}
@@ -63,19 +67,36 @@ func Main[C Config](name, about string, cfg C, build func(context.Context, C, *z
 	if err != nil {
 		return fail(name, exitUsage, err)
 	}
-	switch parsed.Command() {
+	switch command, _, _ := strings.Cut(parsed.Command(), " "); command {
+	case "serve":
+		err = serve(name, cfg, cli.Serve.Process, build)
 	case "version":
 		fmt.Fprintln(os.Stdout, VersionLine(name))
 		return exitOK
 	case "healthcheck":
 		err = Healthcheck(context.Background(), cfg.ListenAddr())
 	default:
-		err = serve(name, cfg, cli.Serve.Process, build)
+		err = runOwn(parsed)
 	}
 	if err != nil {
 		return fail(name, exitFailed, err)
 	}
 	return exitOK
+}
+
+// Command is a command that one binary has besides those of all.
+type Command struct {
+	Name, Help string
+	// Grammar is a pointer to a struct with kong tags; what it runs has a method
+	// Run(context.Context) error.
+	Grammar any
+}
+
+func runOwn(parsed *kong.Context) error {
+	ctx, stop := SignalContext(context.Background())
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return parsed.Run()
 }
 
 // commands is a service's command line. Both commands share one Config value,

@@ -60,9 +60,10 @@ func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // Base is what every role offers besides its own methods.
 type Base interface {
-	// Ready is nil when the database answers and its schema is the one this
-	// binary was built for; otherwise ErrSchemaOlder, ErrSchemaNewer or the
-	// connection's error.
+	// Ready is nil when the database answers and its schema holds all that this
+	// binary needs; otherwise ErrSchemaOlder or the connection's error. A schema
+	// that a newer binary has migrated since this one opened it is no fault: the
+	// versions before go on serving until they are replaced.
 	Ready(ctx context.Context) error
 	// Close lets writes under way finish, then closes the database. Calls
 	// after Close fail. It may be called twice.

@@ -107,7 +107,7 @@ func open(ctx context.Context, service, dataSource string, options Options) (*sq
 	}
 	// An older schema is for Ready to report: the operator may be about to
 	// migrate. A newer one never comes right, and writing to it could harm.
-	if err := db.Ready(ctx); err != nil && !errors.Is(err, storage.ErrSchemaOlder) {
+	if err := db.Fits(ctx); err != nil && !errors.Is(err, storage.ErrSchemaOlder) {
 		return fail(errors.Join(err, db.Close()))
 	}
 	return db, nil

@@ -1,7 +1,8 @@
 // Package migrate brings a service's database to a schema version, forward or
 // back. It owns how migrations run; what they contain is in the migrations
-// module. Two processes may migrate one database at once: the second waits (on
-// SQLite it is refused) and then finds nothing to do.
+// module. Two processes may migrate one database at once: the second waits and
+// then finds nothing to do. One that is killed leaves whole migrations behind,
+// and the next goes on from there.
 package migrate
 
 import (
@@ -10,13 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
-	"os"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
 	"github.com/pocketflowgo/pocketflow/shared/storage/postgres"
@@ -27,12 +28,6 @@ import (
 type Target struct {
 	Service string // one of migrations.Services
 	DSN     string
-}
-
-// Status tells where a database stands.
-type Status struct {
-	Database int64 // the version of the database
-	Binary   int64 // the version that this binary was built for
 }
 
 // Up applies all migrations that the database has not seen and returns where
@@ -62,36 +57,9 @@ func DownTo(ctx context.Context, target Target, version int64) (Status, error) {
 	})
 }
 
-// Read tells where a database stands and applies nothing. A SQLite file that
-// does not exist stands at 0, and is not made; a missing Postgres schema is.
-func Read(ctx context.Context, target Target) (Status, error) {
-	if name, err := dsn.Parse(target.DSN); err == nil && name.Dialect == migrations.SQLite {
-		if _, err := os.Stat(name.Path); errors.Is(err, fs.ErrNotExist) {
-			binary, err := migrations.Version(target.Service, migrations.SQLite)
-			return Status{Binary: binary}, err
-		}
-	}
-	return with(ctx, target, "read the schema version", func(*goose.Provider) error { return nil })
-}
-
-// change is with for an action that migrates. Of a newer database goose would
-// say that migrations are missing, or nothing at all.
-func change(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (Status, error) {
-	return with(ctx, target, what, func(provider *goose.Provider) error {
-		database, binary, err := provider.GetVersions(ctx)
-		if err != nil {
-			return err
-		}
-		if database > binary {
-			return fmt.Errorf("%w: the database is at version %d, this binary knows %d: run a newer binary",
-				storage.ErrSchemaNewer, database, binary)
-		}
-		return action(provider)
-	})
-}
-
-// with opens the database for one action and closes it again.
-func with(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (status Status, err error) {
+// change opens the database for one action and closes it again. Of a newer
+// database goose would say that migrations are missing, or nothing at all.
+func change(ctx context.Context, target Target, what string, action func(*goose.Provider) error) (status Status, err error) {
 	failed := func(err error) error {
 		return fmt.Errorf("%s (%s): %w", what, target.Service, err)
 	}
@@ -112,19 +80,45 @@ func with(ctx context.Context, target Target, what string, action func(*goose.Pr
 	if err != nil {
 		return Status{}, failed(err)
 	}
-	if err := action(provider); err != nil {
+	if err := persistently(ctx, provider, action); err != nil {
 		return Status{}, failed(err)
 	}
-	status.Database, status.Binary, err = provider.GetVersions(ctx)
+	version, _, err := provider.GetVersions(ctx)
+	if err == nil {
+		status, err = newStatus(target.Service, name.Dialect, version)
+	}
 	if err != nil {
 		return Status{}, failed(err)
 	}
 	return status, nil
 }
 
+// persistently repeats an action that gets no lock, because others use the
+// table, until they let it: every migration before the one that failed is
+// committed, and in the pauses the others have their turn.
+func persistently(ctx context.Context, provider *goose.Provider, action func(*goose.Provider) error) error {
+	for try := 1; ; try++ {
+		database, binary, err := provider.GetVersions(ctx)
+		if err != nil {
+			return err
+		}
+		if database > binary {
+			return fmt.Errorf("%w: the database is at version %d, this binary knows %d: run a newer binary",
+				storage.ErrSchemaNewer, database, binary)
+		}
+		err = action(provider)
+		if !postgres.LockedOut(err) || try == tableTries {
+			return err
+		}
+		if !pause.For(ctx, tablePause) {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
 func open(ctx context.Context, name dsn.DSN, service string) (*sql.DB, func() error, error) {
 	if name.Dialect == migrations.SQLite {
-		return sqlite.OpenForMigration(name.Path)
+		return sqlite.OpenToMigrate(ctx, name.Path)
 	}
 	return postgres.OpenForMigration(ctx, name, service)
 }
@@ -150,6 +144,13 @@ func newProvider(db *sql.DB, dialect, service string) (*goose.Provider, error) {
 const (
 	lockRetry = 1
 	lockTries = 300
+)
+
+// A table in use is asked for tableTries times, with a pause in which those who
+// queued up behind the migration are served.
+const (
+	tablePause = 2 * time.Second
+	tableTries = 100
 )
 
 // lockID is the number of the service's advisory lock.

@@ -21,7 +21,9 @@ func TestMigrate_GoesUpAndDownAgain(t *testing.T) {
 
 			status, err := migrate.Read(t.Context(), target)
 			require.NoError(t, err)
-			require.Equal(t, migrate.Status{Database: 0, Binary: binary}, status)
+			require.Equal(t, []int64{0, binary}, []int64{status.Database, status.Binary})
+			require.Len(t, status.Pending, int(binary))
+			require.Equal(t, migrate.StateOlder, status.State())
 			for range 2 { // the second time there is nothing to do
 				status, err = migrate.Up(t.Context(), target)
 				require.NoError(t, err)
@@ -30,6 +32,8 @@ func TestMigrate_GoesUpAndDownAgain(t *testing.T) {
 			status, err = migrate.Down(t.Context(), target)
 			require.NoError(t, err)
 			require.Equal(t, binary-1, status.Database)
+			require.Len(t, status.Pending, 1)
+			require.Equal(t, binary, status.Pending[0].Version)
 			status, err = migrate.DownTo(t.Context(), target, 0)
 			require.NoError(t, err)
 			require.Zero(t, status.Database)

@@ -33,6 +33,9 @@ func code(err error) string {
 	return ""
 }
 
+// LockedOut tells a failure for want of a lock, which is worth another try.
+func LockedOut(err error) bool { return code(err) == lockNotAvailable }
+
 // told wraps a server's error in the sentinel that says what to do about it.
 func told(err error) error {
 	c := code(err)

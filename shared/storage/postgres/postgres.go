@@ -93,18 +93,41 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	}, nil
 }
 
+// migrationLockWait is how long a migration asks for a table that is in use. It
+// is short because all who come after the migration queue up behind it, even
+// when they could share the table with the one who has it (a pg_dump, for the
+// hours that it takes); shorter than lockWait, so that they do not give up.
+const migrationLockWait = time.Second
+
 // OpenForMigration opens the schema for goose, and makes it when it does not
-// exist.
+// exist. Of a statement that got no lock in time, LockedOut says so.
 func OpenForMigration(ctx context.Context, name dsn.DSN, schema string) (db *sql.DB, release func() error, err error) {
 	settings, err := parse(Config{DSN: name, Schema: schema})
 	if err != nil {
 		return nil, nil, err
 	}
+	setLimit(settings.ConnConfig, lockLimit, migrationLockWait)
 	db = stdlib.OpenDB(*settings.ConnConfig)
 	if err := createSchema(ctx, db, schema); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("create schema %s in database %s: %w", schema, name, reason(err)), db.Close())
 	}
 	return db, db.Close, nil
+}
+
+// OpenToRead opens the schema for a few queries, and makes nothing.
+func OpenToRead(ctx context.Context, name dsn.DSN, schema string) (*sql.DB, error) {
+	settings, err := parse(Config{DSN: name, Schema: schema})
+	if err != nil {
+		return nil, err
+	}
+	settings.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	db := stdlib.OpenDB(*settings.ConnConfig)
+	ping, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := db.PingContext(ping); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to database %s: %w", name, reason(err)), db.Close())
+	}
+	return db, nil
 }
 
 // parse makes the pool's settings. The parser's own errors may quote the URL,

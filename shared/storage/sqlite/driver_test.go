@@ -107,7 +107,7 @@ func TestOpen_RefusesASecondTime(t *testing.T) {
 	_, err = Open(t.Context(), Config{Path: path})
 	require.ErrorIs(t, err, storage.ErrLocked)
 	require.Contains(t, err.Error(), path)
-	_, _, err = OpenForMigration(path)
+	_, _, err = OpenToMigrate(t.Context(), path)
 	require.ErrorIs(t, err, storage.ErrLocked)
 	require.NoError(t, first.Close())
 	second, err := Open(t.Context(), Config{Path: path})

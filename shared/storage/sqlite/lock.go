@@ -1,24 +1,68 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// lockFile makes the database's directory and takes the lock beside the file.
+// use is what a process holds a database file for. The holder writes it into
+// the lock file, for those whom the lock keeps out.
+type use string
+
+const (
+	serving   use = "serving"   // until the process ends
+	migrating use = "migrating" // for a moment
+)
+
+const (
+	lockRetry = 10 * time.Millisecond
+	// migrationWait bounds the wait for another's migration.
+	migrationWait = 5 * time.Minute
+	// unsaidWait bounds the wait for a holder that has not written what it does.
+	unsaidWait = time.Second
+)
+
+// lockFile takes the lock of a database file. It waits while another process
+// migrates the file; ErrLocked when another serves from it.
+func lockFile(ctx context.Context, path string, purpose use) (*fileLock, error) {
+	start := time.Now()
+	for {
+		lock, err := tryLock(path, purpose)
+		if !errors.Is(err, storage.ErrLocked) {
+			return lock, err
+		}
+		patience := unsaidWait
+		switch said, _ := os.ReadFile(lockName(path)); use(said) {
+		case serving:
+			return nil, err
+		case migrating:
+			patience = migrationWait
+		}
+		if time.Since(start) > patience || !pause.For(ctx, lockRetry) {
+			return nil, err
+		}
+	}
+}
+
+func lockName(path string) string { return path + ".lock" }
+
+// tryLock makes the database's directory and takes the lock beside the file.
 // The system gives the lock back when the process ends, however it ends. The
 // lock file itself stays: deleting it would let two processes lock two files
 // of one name.
-func lockFile(path string) (*fileLock, error) {
+func tryLock(path string, purpose use) (*fileLock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the database directory: %w", err)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(lockName(path), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the database directory is not writable: %w", err)
 	}
@@ -29,14 +73,30 @@ func lockFile(path string) (*fileLock, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &fileLock{file: lock}, nil
+	held := &fileLock{file: lock}
+	if err := held.say(purpose); err != nil {
+		return nil, errors.Join(err, held.release())
+	}
+	return held, nil
 }
 
 // fileLock is a lock that is held.
 type fileLock struct{ file *os.File }
 
+// say writes what the lock is held for over what the holder before said.
+func (l *fileLock) say(purpose use) error {
+	err := l.file.Truncate(0)
+	if err == nil {
+		_, err = l.file.WriteAt([]byte(purpose), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("write the lock file: %w", err)
+	}
+	return nil
+}
+
 // release gives the lock back. Closing alone would not while a child that is
 // being started still has a copy of the descriptor.
 func (l *fileLock) release() error {
-	return errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
+	return errors.Join(l.file.Truncate(0), syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
 }

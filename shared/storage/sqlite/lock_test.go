@@ -29,7 +29,7 @@ func TestLock_IsFreeOnceReleasedWhateverIsBeingStarted(t *testing.T) {
 	defer close(stop)
 	path := filepath.Join(t.TempDir(), "x.db")
 	for range 5000 {
-		lock, err := lockFile(path)
+		lock, err := lockFile(t.Context(), path, migrating)
 		require.NoError(t, err)
 		require.NoError(t, lock.release())
 	}

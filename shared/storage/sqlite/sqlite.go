@@ -47,7 +47,7 @@ type Driver struct {
 // Open opens a database file for this process alone, and makes it and its
 // directory when they do not exist. ErrLocked when another process has it.
 func Open(ctx context.Context, config Config) (*Driver, error) {
-	lock, err := lockFile(config.Path)
+	lock, err := lockFile(ctx, config.Path, serving)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +83,21 @@ func open(ctx context.Context, config Config, lock *fileLock) (*Driver, error) {
 	return driver, nil
 }
 
-// OpenForMigration opens the file without the pools, for goose. The process
-// lock is held until release is called.
+// OpenForMigration opens the file without the pools, for work that takes as
+// long as it takes. The process lock is held until release is called; whoever
+// asks for the file meanwhile is refused.
 func OpenForMigration(path string) (db *sql.DB, release func() error, err error) {
-	lock, err := lockFile(path)
+	return openAlone(context.Background(), path, serving)
+}
+
+// OpenToMigrate opens the file without the pools, for goose. The process lock
+// is held until release is called; whoever asks for the file meanwhile waits.
+func OpenToMigrate(ctx context.Context, path string) (db *sql.DB, release func() error, err error) {
+	return openAlone(ctx, path, migrating)
+}
+
+func openAlone(ctx context.Context, path string, purpose use) (db *sql.DB, release func() error, err error) {
+	lock, err := lockFile(ctx, path, purpose)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,6 +107,17 @@ func OpenForMigration(path string) (db *sql.DB, release func() error, err error)
 	}
 	db.SetMaxOpenConns(1)
 	return db, func() error { return errors.Join(db.Close(), lock.release()) }, nil
+}
+
+// OpenToRead opens a file that exists for queries alone, beside the process
+// that has it. It takes no lock: in WAL mode a reader is in nobody's way.
+func OpenToRead(path string) (*sql.DB, error) {
+	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)", "query_only(1)"}}
+	db, err := sql.Open("sqlite", fileURI(path, query))
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	return db, nil
 }
 
 // source is the data source name of a connection to the file.
@@ -109,6 +131,10 @@ func source(path string, pragmas ...string) string {
 		"cache_size(-16384)",       // KiB
 		"temp_store(MEMORY)",
 	}, pragmas...)}
+	return fileURI(path, query)
+}
+
+func fileURI(path string, query url.Values) string {
 	return (&url.URL{Scheme: "file", Opaque: filepath.ToSlash(url.PathEscape(path)), RawQuery: query.Encode()}).String()
 }
 

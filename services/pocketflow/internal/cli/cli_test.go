@@ -362,8 +362,8 @@ func TestMigrate_GoesUpAndDownAndTells(t *testing.T) {
 		args    []string
 		version string
 	}{
-		{[]string{"status"}, "0 +1 +older"}, {[]string{"up"}, "1 +1 +current"}, {[]string{"status"}, "1 +1 +current"},
-		{[]string{"down", "--service", "registry"}, "0 +1 +older"}, {[]string{"up", "--service", "registry"}, "1 +1 +current"},
+		{[]string{"status"}, "0 +1 +older +1 init"}, {[]string{"up"}, "1 +1 +current +-"}, {[]string{"status"}, "1 +1 +current +-"},
+		{[]string{"down", "--service", "registry"}, "0 +1 +older +1 init"}, {[]string{"up", "--service", "registry"}, "1 +1 +current +-"},
 	} {
 		got := run(t, append([]string{"migrate", "--data", dir}, step.args...)...)
 		require.Equal(t, ExitOK, got.exit, got.err)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"net/url"
@@ -10,6 +9,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/suite"
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
 	"github.com/pocketflowgo/pocketflow/shared/storage/migrate"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
 )
 
 type migrateCmd struct {
@@ -19,8 +19,8 @@ type migrateCmd struct {
 	Status migrateStatusCmd `cmd:"" help:"Tell where the databases stand."`
 }
 
-// databases name the databases as serve does. SQLite files are refused while a
-// server has them.
+// databases name the databases as serve does. SQLite files are not migrated
+// while a server has them; their status is told all the same.
 type databases struct {
 	Service     string `help:"Only this service: registry, catalog, scheduler or queue." enum:",registry,catalog,scheduler,queue" default:"" placeholder:"NAME"`
 	Data        string `help:"Directory of the SQLite databases." default:"./data" env:"POCKETFLOW_DATA"`
@@ -30,44 +30,21 @@ type databases struct {
 	QueueDB     string `name:"queue-db" help:"Database of the queue-gateway." env:"QUEUE_DB" placeholder:"URL"`
 }
 
-// schema is where one database stands.
-type schema struct {
-	Service  string      `json:"service"`
-	DSN      string      `json:"database"` // without its password
-	Version  int64       `json:"version"`
-	Expected int64       `json:"expected"` // by this binary
-	State    schemaState `json:"state"`
-}
+type migration func(context.Context, migrate.Target) (migrate.Status, error)
 
-type schemaState string
-
-const (
-	schemaCurrent schemaState = "current"
-	schemaOlder   schemaState = "older"
-	schemaNewer   schemaState = "newer"
-)
-
-func stateOf(status migrate.Status) schemaState {
-	switch cmp.Compare(status.Database, status.Binary) {
-	case -1:
-		return schemaOlder
-	case 1:
-		return schemaNewer
-	default:
-		return schemaCurrent
+// given are the databases that have a setting of their own, by service.
+func (d databases) given() map[string]string {
+	return map[string]string{
+		migrations.Registry: d.RegistryDB, migrations.Catalog: d.CatalogDB,
+		migrations.Scheduler: d.SchedulerDB, migrations.Queue: d.QueueDB,
 	}
 }
-
-type migration func(context.Context, migrate.Target) (migrate.Status, error)
 
 // each migrates the chosen databases in turn, stops at the first that fails,
 // and prints how far it came.
 func (d databases) each(ctx context.Context, s *session, step migration) error {
-	given := map[string]string{
-		migrations.Registry: d.RegistryDB, migrations.Catalog: d.CatalogDB,
-		migrations.Scheduler: d.SchedulerDB, migrations.Queue: d.QueueDB,
-	}
-	all := []schema{}
+	given := d.given()
+	all := []migratecmd.Schema{}
 	var failed error
 	for _, service := range migrations.Services {
 		if d.Service != "" && d.Service != service {
@@ -75,19 +52,15 @@ func (d databases) each(ctx context.Context, s *session, step migration) error {
 		}
 		target := migrate.Target{Service: service, DSN: given[service]}
 		if target.DSN == "" {
-			if failed = suite.MakeWritable(d.Data); failed != nil {
-				break
-			}
 			target.DSN = suite.InDirectory(d.Data, service)
 		}
 		var status migrate.Status
 		if status, failed = step(ctx, target); failed != nil {
 			break
 		}
-		all = append(all, schema{
-			Service: service, DSN: withoutPassword(target.DSN),
-			Version: status.Database, Expected: status.Binary, State: stateOf(status),
-		})
+		schema := migratecmd.NewSchema(target, status)
+		schema.Database = withoutPassword(target.DSN)
+		all = append(all, schema)
 	}
 	if len(all) > 0 {
 		err := s.print(all, func(w io.Writer) error { return writeSchemas(w, all) })
@@ -98,10 +71,10 @@ func (d databases) each(ctx context.Context, s *session, step migration) error {
 	return failed
 }
 
-func writeSchemas(w io.Writer, all []schema) error {
-	table := term.NewRows("SERVICE", "VERSION", "EXPECTED", "STATE", "DATABASE")
+func writeSchemas(w io.Writer, all []migratecmd.Schema) error {
+	table := term.NewRows("SERVICE", "VERSION", "EXPECTED", "STATE", "PENDING", "DATABASE")
 	for _, one := range all {
-		table.Add(one.Service, one.Version, one.Expected, one.State, one.DSN)
+		table.Add(one.Service, one.Version, one.Expected, one.State, one.PendingText(), one.Database)
 	}
 	_, err := table.WriteTo(w)
 	return err
@@ -130,7 +103,20 @@ func withoutPassword(dsn string) string {
 type migrateUpCmd struct{}
 
 func (migrateUpCmd) Run(ctx context.Context, s *session, all *migrateCmd) error {
+	if err := all.makeWritable(); err != nil {
+		return err
+	}
 	return all.each(ctx, s, migrate.Up)
+}
+
+// makeWritable makes the data directory when there is a database to lie in it.
+func (d databases) makeWritable() error {
+	for service, given := range d.given() {
+		if given == "" && (d.Service == "" || d.Service == service) {
+			return suite.MakeWritable(d.Data)
+		}
+	}
+	return nil
 }
 
 type migrateDownCmd struct{}

@@ -10,11 +10,14 @@ import (
 	queuegateway "github.com/pocketflowgo/pocketflow/services/queue-gateway"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
 )
 
 func main() {
+	cfg := &queuegateway.Config{}
 	build := func(ctx context.Context, cfg *queuegateway.Config, log *zap.Logger) (app.Service, error) {
 		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
 	}
-	os.Exit(app.Main("queue-gateway", "The queue-gateway of PocketFlow: the jobs that pull workers fetch, and their answers.", &queuegateway.Config{}, build))
+	os.Exit(app.Main("queue-gateway", "The queue-gateway of PocketFlow: the jobs that pull workers fetch, and their answers.", cfg, build,
+		migratecmd.New(cfg)))
 }

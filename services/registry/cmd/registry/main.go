@@ -9,11 +9,14 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/registry"
 	"github.com/pocketflowgo/pocketflow/shared/app"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
 )
 
 func main() {
+	cfg := &registry.Config{}
 	build := func(ctx context.Context, cfg *registry.Config, log *zap.Logger) (app.Service, error) {
 		return registry.New(ctx, *cfg, registry.Deps{Log: log})
 	}
-	os.Exit(app.Main("registry", "The registry of PocketFlow: which workers there are, what they offer, who is online.", &registry.Config{}, build))
+	os.Exit(app.Main("registry", "The registry of PocketFlow: which workers there are, what they offer, who is online.", cfg, build,
+		migratecmd.New(cfg)))
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
 )
 
 func main() {
-	os.Exit(app.Main("scheduler", "Executes tasks.", &scheduler.Config{},
-		func(ctx context.Context, cfg *scheduler.Config, log *zap.Logger) (app.Service, error) {
-			return scheduler.New(ctx, *cfg, scheduler.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
-		}))
+	cfg := &scheduler.Config{}
+	build := func(ctx context.Context, cfg *scheduler.Config, log *zap.Logger) (app.Service, error) {
+		return scheduler.New(ctx, *cfg, scheduler.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+	}
+	os.Exit(app.Main("scheduler", "Executes tasks.", cfg, build, migratecmd.New(cfg)))
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
@@ -67,8 +68,20 @@ const (
 	schemaVersionSQL = `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`
 )
 
-// Ready implements storage.Base.
+// Ready implements storage.Base. It must not mind a newer schema: in a rolling
+// upgrade the first new replica migrates, and every old one would then leave
+// the load balancer at the same moment.
 func (db *DB) Ready(ctx context.Context) error {
+	if err := db.Fits(ctx); !errors.Is(err, storage.ErrSchemaNewer) {
+		return err
+	}
+	return nil
+}
+
+// Fits is nil when the schema is the very one that this binary was built for,
+// which is what a binary asks when it starts; otherwise ErrSchemaOlder,
+// ErrSchemaNewer or the connection's error.
+func (db *DB) Fits(ctx context.Context) error {
 	version, err := db.SchemaVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("read the schema version of the %s database: %w", db.service, err)
