@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/flow-catalog/internal/api"
@@ -16,7 +17,10 @@ import (
 )
 
 // Deps are what the catalog is handed.
-type Deps struct{ Log *zap.Logger }
+type Deps struct {
+	Log     *zap.Logger
+	Metrics prometheus.Registerer // nil: nobody looks at them
+}
 
 // Service is a flow catalog.
 type Service struct {
@@ -34,12 +38,16 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if cfg.AutoMigrate {
 		migration = connect.MigrateOnOpen
 	}
-	store, err := connect.Flows(ctx, cfg.DB, connect.Options{Migration: migration})
+	requests, err := httpx.NewMetrics(deps.Metrics, "flow-catalog")
+	if err != nil {
+		return nil, err
+	}
+	store, err := connect.Flows(ctx, cfg.DB, connect.Options{Migration: migration, Metrics: deps.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	routes := api.Routes(flows.New(store, cfg.limits()))
-	handler, err := httpx.NewRouter(deps.Log, routes)
+	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/gateway/internal/cors"
@@ -18,7 +19,8 @@ type Deps struct {
 	Log *zap.Logger
 	// HTTP reaches the services. Only its Transport is used: what an answer
 	// means, redirects included, is the caller's affair.
-	HTTP *http.Client
+	HTTP    *http.Client
+	Metrics prometheus.Registerer // nil: nobody looks at them
 }
 
 // Service is a gateway.
@@ -47,7 +49,11 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 			Method: r.method, Path: r.path, Aliases: r.aliases, Handler: backends[r.service].Forward,
 		})
 	}
-	router, err := httpx.NewRouter(deps.Log, routes)
+	requests, err := httpx.NewMetrics(deps.Metrics, "gateway")
+	if err != nil {
+		return nil, err
+	}
+	router, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {
 		return nil, fmt.Errorf("make router: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/api"
@@ -18,8 +19,9 @@ import (
 
 // Deps are what the queue-gateway is handed.
 type Deps struct {
-	Log  *zap.Logger
-	HTTP *http.Client // reaches the scheduler
+	Log     *zap.Logger
+	HTTP    *http.Client          // reaches the scheduler
+	Metrics prometheus.Registerer // nil: nobody looks at them
 }
 
 // Service is a queue-gateway.
@@ -43,13 +45,17 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if cfg.AutoMigrate {
 		migration = connect.MigrateOnOpen
 	}
-	store, err := connect.Queue(ctx, cfg.DB, connect.Options{Migration: migration})
+	requests, err := httpx.NewMetrics(deps.Metrics, "queue-gateway")
+	if err != nil {
+		return nil, err
+	}
+	store, err := connect.Queue(ctx, cfg.DB, connect.Options{Migration: migration, Metrics: deps.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	jobs := queue.New(store, scheduler, queue.Config{Log: deps.Log, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility})
 	routes := api.Routes(jobs)
-	handler, err := httpx.NewRouter(deps.Log, routes)
+	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/registry/internal/api"
@@ -17,7 +18,10 @@ import (
 )
 
 // Deps are what the registry is handed.
-type Deps struct{ Log *zap.Logger }
+type Deps struct {
+	Log     *zap.Logger
+	Metrics prometheus.Registerer // nil: nobody looks at them
+}
 
 // Service is a registry.
 type Service struct {
@@ -40,13 +44,17 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if cfg.AutoMigrate {
 		migration = connect.MigrateOnOpen
 	}
-	store, err := connect.Workers(ctx, cfg.DB, connect.Options{Migration: migration})
+	requests, err := httpx.NewMetrics(deps.Metrics, "registry")
+	if err != nil {
+		return nil, err
+	}
+	store, err := connect.Workers(ctx, cfg.DB, connect.Options{Migration: migration, Metrics: deps.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	members := roster.New(store, roster.Config{Log: deps.Log, TTL: cfg.TTL, Keep: cfg.Keep, Addresses: policy})
 	routes := api.Routes(members)
-	handler, err := httpx.NewRouter(deps.Log, routes)
+	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -31,8 +32,9 @@ import (
 
 // Deps are what the scheduler is given.
 type Deps struct {
-	Log  *zap.Logger
-	HTTP *http.Client // for calls to the other services
+	Log     *zap.Logger
+	HTTP    *http.Client          // for calls to the other services
+	Metrics prometheus.Registerer // nil: nobody looks at them
 }
 
 // Service is a scheduler. It implements app.Service.
@@ -66,7 +68,11 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := connect.Options{Migration: connect.MigrateByHand}
+	requests, err := httpx.NewMetrics(deps.Metrics, "scheduler")
+	if err != nil {
+		return nil, err
+	}
+	options := connect.Options{Migration: connect.MigrateByHand, Metrics: deps.Metrics}
 	if cfg.AutoMigrate {
 		options.Migration = connect.MigrateOnOpen
 	}
@@ -105,7 +111,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		Store: store, Plans: cache, Runner: s.runner, Results: intake, Logs: logs, Now: storage.Now,
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
 	})
-	if s.handler, err = httpx.NewRouter(deps.Log, s.routes); err != nil {
+	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, s.routes); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return s, nil

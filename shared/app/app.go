@@ -48,6 +48,18 @@ type ServeParams struct {
 	Drain time.Duration
 	// Started, when given, is called with the address once it is bound.
 	Started func(net.Addr)
+	Endpoints
+}
+
+// Endpoints are what a process serves besides its service. The zero value is
+// nothing but the probes.
+type Endpoints struct {
+	Metrics http.Handler // at /metrics of the service's address; nil: not there
+	// Admin is served at an address of its own, none when that is "".
+	Admin     http.Handler
+	AdminAddr string
+	// AdminStarted, when given, is called with that address once it is bound.
+	AdminStarted func(net.Addr)
 }
 
 // Serve listens, runs the service and blocks until ctx ends or the service
@@ -60,6 +72,10 @@ func Serve(ctx context.Context, p ServeParams) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), p.Service.Close())
 	}
+	admin, err := startAdmin(ctx, p)
+	if err != nil {
+		return errors.Join(err, listener.Close(), p.Service.Close())
+	}
 	if p.Started != nil {
 		p.Started(listener.Addr())
 	}
@@ -67,7 +83,7 @@ func Serve(ctx context.Context, p ServeParams) error {
 
 	stopping := make(chan struct{})
 	server := &http.Server{
-		Handler:           withHealth(p.Service, stopping),
+		Handler:           withProbes(p, stopping),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -100,6 +116,8 @@ func Serve(ctx context.Context, p ServeParams) error {
 		return nil
 	})
 	err = group.Wait()
+	// Only now: a drain that hangs is what profiles are for.
+	admin.stop()
 	if closeErr := p.Service.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
 	}
@@ -107,27 +125,32 @@ func Serve(ctx context.Context, p ServeParams) error {
 	return err
 }
 
-// withHealth adds the two probes: /healthz says that the process answers,
-// /readyz that it can do its work now.
-func withHealth(s Service, stopping <-chan struct{}) http.Handler {
+// withProbes adds to the service's routes the two probes, /healthz, which says
+// that the process answers, and /readyz, that it can do its work now, and
+// /metrics. They are asked every few seconds, so the log has them at debug.
+func withProbes(p ServeParams, stopping <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_ = httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": Version})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET /healthz", httpx.Quiet(p.Log, "/healthz", func(w http.ResponseWriter, _ *http.Request) error {
+		return httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": Version})
+	}))
+	mux.Handle("GET /readyz", httpx.Quiet(p.Log, "/readyz", func(w http.ResponseWriter, r *http.Request) error {
 		select {
 		case <-stopping:
-			httpx.WriteProblem(w, r, errs.New(errs.Unavailable, "stopping"))
-			return
+			return errs.New(errs.Unavailable, "stopping")
 		default:
 		}
-		if err := s.Ready(r.Context()); err != nil {
-			httpx.WriteProblem(w, r, errs.Wrap(err, errs.Unavailable, "not ready: %s", reason(err)))
-			return
+		if err := p.Service.Ready(r.Context()); err != nil {
+			return errs.Wrap(err, errs.Unavailable, "not ready: %s", reason(err))
 		}
-		_ = httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready", "version": Version})
-	})
-	mux.Handle("/", s.Handler())
+		return httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready", "version": Version})
+	}))
+	if p.Metrics != nil {
+		mux.Handle("GET /metrics", httpx.Quiet(p.Log, "/metrics", func(w http.ResponseWriter, r *http.Request) error {
+			p.Metrics.ServeHTTP(w, r)
+			return nil
+		}))
+	}
+	mux.Handle("/", p.Service.Handler())
 	return mux
 }
 

@@ -45,6 +45,8 @@ type Process struct {
 	LogFormat obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
 	Insecure  bool          `help:"Listen on more than loopback, though there is no authentication." env:"INSECURE"`
 	Drain     time.Duration `help:"Longest time that a stop waits for work under way." default:"20s" env:"DRAIN_TIMEOUT"`
+	AdminAddr string        `help:"Address for operators alone: profiles, the log level, metrics. None by default." env:"ADMIN_ADDR" placeholder:"HOST:PORT"`
+	MetricsAt MetricsPlace  `help:"Where /metrics is: at the listener (and the admin address), or at the admin address alone." default:"listener" enum:"listener,admin" env:"METRICS_AT"`
 }
 
 // Main is the whole main of a service: it reads the command line, builds the
@@ -52,8 +54,9 @@ type Process struct {
 //
 // Commands: serve (the default), healthcheck (asks a running instance's
 // /readyz, for images without a shell), version, and those that the binary
-// brings. build gets the settings and the logger; it must start nothing.
-func Main[C Config](name, about string, cfg C, build func(context.Context, C, *zap.Logger) (Service, error), own ...Command) int {
+// brings. build gets the settings and what the process is seen by; it must start
+// nothing.
+func Main[C Config](name, about string, cfg C, build func(context.Context, C, Deps) (Service, error), own ...Command) int {
 	cli := newCommands(cfg)
 	options := []kong.Option{kong.Name(name), kong.Description(about), kong.UsageOnError()}
 	for _, command := range own {
@@ -129,25 +132,27 @@ func fail(name string, code int, err error) int {
 // collectors keep: errors that were joined come one a line.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, *zap.Logger) (Service, error)) error {
-	if err := proc.CheckAddr(cfg.ListenAddr()); err != nil {
+func serve[C Config](name string, cfg C, proc Process, build func(context.Context, C, Deps) (Service, error)) error {
+	if err := proc.Check(cfg.ListenAddr()); err != nil {
 		return err
 	}
-	log, err := obs.NewLogger(proc.LogLevel, proc.LogFormat)
+	telemetry, err := proc.Telemetry()
 	if err != nil {
 		return err
 	}
-	log = log.With(zap.String("service", name))
+	log := telemetry.Log.With(zap.String("service", name))
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
 
 	ctx, stop := SignalContext(context.Background())
 	defer stop()
-	service, err := build(ctx, cfg, log)
+	service, err := build(ctx, cfg, Deps{Log: log, Metrics: telemetry.Metrics})
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, ServeParams{Addr: cfg.ListenAddr(), Service: service, Log: log, Drain: proc.Drain})
+	return Serve(ctx, ServeParams{
+		Addr: cfg.ListenAddr(), Service: service, Log: log, Drain: proc.Drain, Endpoints: proc.Endpoints(telemetry),
+	})
 }
 
 // VersionLine is what every binary's version command prints.

@@ -14,3 +14,13 @@ func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
+
+type withinProcessKey struct{}
+
+// WithinProcess marks the context of a request that one service of a process
+// makes of another, without a socket.
+func WithinProcess(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withinProcessKey{}, true)
+}
+
+func withinProcess(ctx context.Context) bool { return ctx.Value(withinProcessKey{}) != nil }

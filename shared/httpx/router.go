@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/gorilla/mux"
 	"go.uber.org/zap"
@@ -55,28 +54,37 @@ func (r Route) bounded() HandlerFunc {
 	}
 }
 
+// Deps are what a router tells about its requests to.
+type Deps struct {
+	Log     *zap.Logger
+	Metrics *Metrics // nil: nobody counts
+}
+
 // NewRouter serves the routes: a wrong method is 405 with Allow, an unknown
 // path 404, OPTIONS 204, HEAD as GET, a panic 500 without a trace of it in the
 // answer. Every request gets a request id (the caller's, when it is sane), and
 // one line in the log.
-func NewRouter(log *zap.Logger, routes []Route) (http.Handler, error) {
-	byPath := map[string]methods{}
+func NewRouter(deps Deps, routes []Route) (http.Handler, error) {
+	byPath := map[string]*served{}
 	for _, route := range routes {
 		for _, path := range route.Paths() {
-			if byPath[path] == nil {
-				byPath[path] = methods{}
+			s := byPath[path]
+			if s == nil {
+				s = &served{Deps: deps, path: path, label: route.Path, internal: route.Internal, methods: methods{}}
+				byPath[path] = s
 			}
-			if _, taken := byPath[path][route.Method]; taken {
+			if _, taken := s.methods[route.Method]; taken {
 				return nil, fmt.Errorf("route %s %s is given twice", route.Method, path)
 			}
-			byPath[path][route.Method] = route.bounded()
+			s.methods[route.Method] = route.bounded()
 		}
 	}
 	router := mux.NewRouter().SkipClean(true) // a redirect to the clean path would be HTML
-	for path, m := range byPath {
-		router.Handle(path, serve(log, path, m.dispatch()))
+	for path, s := range byPath {
+		router.Handle(path, s.handler(s.methods.dispatch()))
 	}
-	router.NotFoundHandler = serve(log, "", func(_ http.ResponseWriter, r *http.Request) error {
+	unknown := &served{Deps: deps, label: unmatched}
+	router.NotFoundHandler = unknown.handler(func(_ http.ResponseWriter, r *http.Request) error {
 		return errs.New(errs.NotFound, "there is no route %s", r.URL.Path)
 	})
 	return router, nil
@@ -113,42 +121,6 @@ func (m methods) dispatch() HandlerFunc {
 	}
 }
 
-// serve wraps a handler with what every request gets. Route is the template
-// for the log, never the raw path.
-func serve(log *zap.Logger, route string, h HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		id := requestID(r)
-		rec := &recorder{ResponseWriter: w}
-		rec.Header().Set(HeaderRequestID, id)
-		r = r.WithContext(withRequestID(r.Context(), id))
-
-		err := call(rec, r, h)
-		if err != nil {
-			if !rec.wrote() {
-				WriteProblem(rec, r, err)
-			}
-			if !left(r) {
-				logFailure(log, id, err)
-			}
-		}
-		level := zap.DebugLevel
-		if rec.status >= http.StatusInternalServerError && !left(r) {
-			level = zap.WarnLevel
-		}
-		if ce := log.Check(level, "request"); ce != nil {
-			ce.Write(
-				zap.String("request_id", id),
-				zap.String("method", r.Method),
-				zap.String("route", route),
-				zap.Int("status", rec.status),
-				zap.Int64("bytes", rec.bytes),
-				zap.Duration("took", time.Since(start)),
-			)
-		}
-	})
-}
-
 // left reports whether the caller has hung up, a long poll given up at a stop
 // say. What fails then fails because of it, and is nothing to look into.
 func left(r *http.Request) bool { return r.Context().Err() != nil }
@@ -173,32 +145,4 @@ func requestID(r *http.Request) string {
 		return ids.New(ids.Request)
 	}
 	return id
-}
-
-// recorder remembers what was answered. Unwrap lets http.ResponseController
-// reach the connection, so flushes stream.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-}
-
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-func (r *recorder) wrote() bool { return r.status != 0 }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	n, err := r.ResponseWriter.Write(p)
-	r.bytes += int64(n)
-	return n, err
 }

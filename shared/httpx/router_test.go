@@ -18,7 +18,7 @@ import (
 func TestRouter_LogsFailuresButNotCallersThatLeft(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
-	router, err := httpx.NewRouter(zap.New(core), []httpx.Route{{
+	router, err := httpx.NewRouter(httpx.Deps{Log: zap.New(core)}, []httpx.Route{{
 		Method: http.MethodGet, Path: "/flows",
 		Handler: func(http.ResponseWriter, *http.Request) error { return errors.New("disk on fire") },
 	}})
@@ -45,7 +45,7 @@ func TestRouter_InternalRoutesTakeWhatPublicOnesHandOn(t *testing.T) {
 		}
 		return httpx.WriteJSON(w, http.StatusOK, len(body))
 	}
-	router, err := httpx.NewRouter(zap.NewNop(), []httpx.Route{
+	router, err := httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, []httpx.Route{
 		{Method: http.MethodPost, Path: "/public", Handler: read},
 		{Method: http.MethodPost, Path: "/internal", Handler: read, Internal: true},
 	})

@@ -1,8 +1,3 @@
-// Package obs makes what the services are seen by from outside: their logs.
-//
-// Logs are zap's, one JSON object a line on stderr (or a console form for
-// people), with snake_case keys. Nothing here or elsewhere logs a payload or a
-// secret.
 package obs
 
 import (
@@ -23,12 +18,18 @@ const (
 // NewLogger makes the root logger of a process. Level is one of zap's level
 // names (debug, info, warn, error).
 func NewLogger(level string, format LogFormat) (*zap.Logger, error) {
-	lvl, err := zapcore.ParseLevel(level)
+	at, err := zap.ParseAtomicLevel(level)
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
+	return newLogger(at, format)
+}
+
+// newLogger makes a logger whose least level is the given one, whatever that is
+// at the time of the line.
+func newLogger(level zap.AtomicLevel, format LogFormat) (*zap.Logger, error) {
 	cfg := zap.NewProductionConfig()
-	cfg.Level = zap.NewAtomicLevelAt(lvl)
+	cfg.Level = level
 	cfg.DisableCaller = true
 	cfg.DisableStacktrace = true
 	cfg.Sampling = nil

@@ -15,7 +15,7 @@ import (
 
 func TestCaller_ReachesTheHandler(t *testing.T) {
 	t.Parallel()
-	router, err := httpx.NewRouter(zap.NewNop(), []httpx.Route{
+	router, err := httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, []httpx.Route{
 		{Method: http.MethodGet, Path: "/things", Handler: func(w http.ResponseWriter, r *http.Request) error {
 			return httpx.WriteJSON(w, http.StatusOK, r.URL.Query())
 		}},

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
 // Transport routes requests to handlers by host name. Set it up with Handle
@@ -48,7 +50,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func roundTrip(h http.Handler, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
-	in := req.Clone(ctx)
+	in := req.Clone(httpx.WithinProcess(ctx))
 	in.RequestURI = req.URL.RequestURI()
 	in.RemoteAddr = "127.0.0.1:0"
 	if in.Host == "" {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
@@ -34,6 +36,8 @@ var Migrations = []Migration{MigrateOnOpen, MigrateByHand}
 // Options are how a database is opened. The zero value serves.
 type Options struct {
 	Migration Migration
+	// Metrics is where the database's commits are counted; nil: nowhere.
+	Metrics prometheus.Registerer
 	// MaxConns bounds the connections that serve reads on SQLite, and all
 	// connections on Postgres; 0 for the driver's default.
 	MaxConns int
@@ -97,7 +101,11 @@ func open(ctx context.Context, service, dataSource string, options Options) (*sq
 			return fail(err)
 		}
 	}
-	driver, err := openDriver(ctx, service, name, options)
+	commits, err := newCommits(options.Metrics, service)
+	if err != nil {
+		return fail(err)
+	}
+	driver, err := openDriver(ctx, driverParams{service: service, name: name, options: options, commits: commits})
 	if err != nil {
 		return fail(err)
 	}
@@ -113,9 +121,16 @@ func open(ctx context.Context, service, dataSource string, options Options) (*sq
 	return db, nil
 }
 
-func openDriver(ctx context.Context, service string, name dsn.DSN, options Options) (sqlstore.Driver, error) {
-	if name.Dialect == migrations.SQLite {
-		return sqlite.Open(ctx, sqlite.Config{Path: name.Path, Readers: options.MaxConns})
+type driverParams struct {
+	service string
+	name    dsn.DSN
+	options Options
+	commits sqlstore.Commits
+}
+
+func openDriver(ctx context.Context, p driverParams) (sqlstore.Driver, error) {
+	if p.name.Dialect == migrations.SQLite {
+		return sqlite.Open(ctx, sqlite.Config{Path: p.name.Path, Readers: p.options.MaxConns, Commits: p.commits})
 	}
-	return postgres.Open(ctx, postgres.Config{DSN: name, Schema: service, MaxConns: options.MaxConns})
+	return postgres.Open(ctx, postgres.Config{DSN: p.name, Schema: p.service, MaxConns: p.options.MaxConns, Commits: p.commits})
 }

@@ -30,6 +30,8 @@ type Config struct {
 	Schema string // the service's name
 	// MaxConns bounds the pool; 0 for the URL's pool_max_conns or else 10.
 	MaxConns int
+	// Commits is told of each commit; nil: nobody is.
+	Commits sqlstore.Commits
 }
 
 const (
@@ -62,6 +64,7 @@ type Driver struct {
 	listen *pgx.ConnConfig
 	schema string
 
+	commits   sqlstore.Commits
 	closeOnce sync.Once
 	closed    chan struct{}
 }
@@ -69,6 +72,9 @@ type Driver struct {
 // Open connects to the database. It changes nothing there; the schema may be
 // missing.
 func Open(ctx context.Context, config Config) (*Driver, error) {
+	if config.Commits == nil {
+		config.Commits = sqlstore.Uncounted{}
+	}
 	settings, err := parse(config)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	}
 	return &Driver{
 		pool: pool, listen: settings.ConnConfig.Copy(), schema: config.Schema,
-		closed: make(chan struct{}),
+		commits: config.Commits, closed: make(chan struct{}),
 	}, nil
 }
 

@@ -49,13 +49,22 @@ func (d *Driver) writeOnce(ctx context.Context, closure func(context.Context, sq
 		return sqlstore.ErrClosed
 	default:
 	}
-	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+	var began time.Time // once there is a connection
+	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		began = time.Now()
 		own := transaction{tx: tx}
 		if err := closure(ctx, &own); err != nil {
 			return err
 		}
 		return own.notify(ctx, d.schema)
 	})
+	switch {
+	case err == nil:
+		d.commits.Committed(sqlstore.Merged(ctx), time.Since(began))
+	case !began.IsZero():
+		d.commits.RolledBack()
+	}
+	return err
 }
 
 // transaction is what a closure sees of a transaction.

@@ -28,6 +28,8 @@ type Config struct {
 	// Readers is how many connections serve reads; 0 for one per processor,
 	// at least 4.
 	Readers int
+	// Commits is told of each commit; nil: nobody is.
+	Commits sqlstore.Commits
 }
 
 const minReaders = 4
@@ -59,9 +61,12 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 }
 
 func open(ctx context.Context, config Config, lock *fileLock) (*Driver, error) {
+	if config.Commits == nil {
+		config.Commits = sqlstore.Uncounted{}
+	}
 	driver := &Driver{lock: lock}
 	// The writer comes first: it makes the file, which readers only open.
-	writer, err := openWriter(ctx, config.Path, driver.hints.deliver)
+	writer, err := openWriter(ctx, config, driver.hints.deliver)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	modernc "modernc.org/sqlite"
 
@@ -50,6 +51,7 @@ type writer struct {
 	conn       *sql.Conn
 	statements statements
 	deliver    func(hints []string)
+	commits    sqlstore.Commits
 
 	queue   chan *write
 	last    int           // size of the group before; only the loop uses it
@@ -59,8 +61,8 @@ type writer struct {
 	closing bool
 }
 
-func openWriter(ctx context.Context, path string, deliver func([]string)) (*writer, error) {
-	db, err := sql.Open("sqlite", source(path))
+func openWriter(ctx context.Context, config Config, deliver func([]string)) (*writer, error) {
+	db, err := sql.Open("sqlite", source(config.Path))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func openWriter(ctx context.Context, path string, deliver func([]string)) (*writ
 		return nil, errors.Join(err, db.Close())
 	}
 	w := &writer{
-		db: db, conn: conn, deliver: deliver,
+		db: db, conn: conn, deliver: deliver, commits: config.Commits,
 		queue: make(chan *write, writeQueue), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.statements.prepare = conn.PrepareContext
@@ -156,6 +158,7 @@ func (w *writer) transact(first *write, more func(size int) *write) (group []*wr
 	// context that can end costs a goroutine per statement.
 	ctx := context.Background()
 
+	began := time.Now()
 	tx := &transaction{statements: &w.statements}
 	group, err = w.runGroup(ctx, tx, first, more)
 	if err == nil {
@@ -165,8 +168,10 @@ func (w *writer) transact(first *write, more func(size int) *write) (group []*wr
 		// After some failures SQLite has rolled back already; then this
 		// one fails, which changes nothing.
 		_ = w.statements.exec(ctx, "ROLLBACK")
+		w.commits.RolledBack()
 		return group, fmt.Errorf("commit: %w", err)
 	}
+	w.commits.Committed(len(group), time.Since(began))
 	if len(tx.hints) > 0 {
 		w.deliver(tx.hints)
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"os"
 
-	"go.uber.org/zap"
-
 	catalog "github.com/pocketflowgo/pocketflow/services/flow-catalog"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
@@ -14,8 +12,8 @@ import (
 
 func main() {
 	cfg := &catalog.Config{}
-	build := func(ctx context.Context, cfg *catalog.Config, log *zap.Logger) (app.Service, error) {
-		return catalog.New(ctx, *cfg, catalog.Deps{Log: log})
+	build := func(ctx context.Context, cfg *catalog.Config, deps app.Deps) (app.Service, error) {
+		return catalog.New(ctx, *cfg, catalog.Deps{Log: deps.Log, Metrics: deps.Metrics})
 	}
 	os.Exit(app.Main("flow-catalog", "The flow catalog of PocketFlow: flows and their published versions.", cfg, build,
 		migratecmd.New(cfg)))

@@ -23,7 +23,7 @@ func BenchmarkForward(b *testing.B) {
 		_, _ = io.WriteString(w, `{"id":"flow-1"}`)
 	}))
 	backend := proxy.NewBackend(proxy.Catalog, &url.URL{Scheme: "http", Host: "catalog"}, transport)
-	router, err := httpx.NewRouter(zap.NewNop(), []httpx.Route{
+	router, err := httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, []httpx.Route{
 		{Method: http.MethodGet, Path: "/flows", Handler: backend.Forward},
 	})
 	require.NoError(b, err)

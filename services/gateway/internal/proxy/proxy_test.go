@@ -29,7 +29,7 @@ func front(t *testing.T, base string) string {
 	target, err := url.Parse(base)
 	require.NoError(t, err)
 	backend := proxy.NewBackend(proxy.Catalog, target, http.DefaultTransport)
-	router, err := httpx.NewRouter(zap.NewNop(), []httpx.Route{
+	router, err := httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, []httpx.Route{
 		{Method: http.MethodGet, Path: "/flows", Handler: backend.Forward},
 		{Method: http.MethodPost, Path: "/flows", Handler: backend.Forward},
 	})

@@ -8,7 +8,6 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/suite"
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
 	"github.com/pocketflowgo/pocketflow/shared/app"
-	"github.com/pocketflowgo/pocketflow/shared/obs"
 )
 
 // serveCmd are the settings of the suite and of its process.
@@ -18,21 +17,22 @@ type serveCmd struct {
 }
 
 func (c serveCmd) Run(ctx context.Context, s *session) error {
-	if err := c.CheckAddr(c.Addr); err != nil {
+	if err := c.Check(c.Addr); err != nil {
 		return err
 	}
-	log, err := obs.NewLogger(c.LogLevel, c.LogFormat)
+	telemetry, err := c.Telemetry()
 	if err != nil {
 		return err
 	}
+	log := telemetry.Log
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
-	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log})
+	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log, Metrics: telemetry.Metrics})
 	if err != nil {
 		return err
 	}
 	return app.Serve(ctx, app.ServeParams{
-		Addr: c.Addr, Service: services, Log: log, Drain: c.Drain,
+		Addr: c.Addr, Service: services, Log: log, Drain: c.Drain, Endpoints: c.Endpoints(telemetry),
 		Started: func(addr net.Addr) {
 			if term.IsTerminal(s.Out) {
 				fmt.Fprintln(s.Out, c.greeting(addr))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	catalog "github.com/pocketflowgo/pocketflow/services/flow-catalog"
@@ -39,8 +40,12 @@ const (
 	queueHost     = "queue.inproc"
 )
 
-// Deps are what the suite is handed.
-type Deps struct{ Log *zap.Logger }
+// Deps are what the suite is handed. All services count in the one registry:
+// the names of their metrics, or a label, tell them apart.
+type Deps struct {
+	Log     *zap.Logger
+	Metrics prometheus.Registerer // nil: nobody looks at them
+}
 
 // New makes all services and opens their databases. It starts nothing.
 func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
@@ -58,19 +63,19 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
 		build      func(*zap.Logger) (app.Service, error)
 	}{
 		{"registry", registryHost, func(log *zap.Logger) (app.Service, error) {
-			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log})
+			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log, Metrics: deps.Metrics})
 		}},
 		{"flow-catalog", catalogHost, func(log *zap.Logger) (app.Service, error) {
-			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log})
+			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log, Metrics: deps.Metrics})
 		}},
 		{"queue-gateway", queueHost, func(log *zap.Logger) (app.Service, error) {
-			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc})
+			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
 		}},
 		{"scheduler", schedulerHost, func(log *zap.Logger) (app.Service, error) {
-			return scheduler.New(ctx, cfg.Scheduler, scheduler.Deps{Log: log, HTTP: hc})
+			return scheduler.New(ctx, cfg.Scheduler, scheduler.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
 		}},
 		{"gateway", "", func(log *zap.Logger) (app.Service, error) {
-			return gateway.New(ctx, cfg.Gateway, gateway.Deps{Log: log, HTTP: hc})
+			return gateway.New(ctx, cfg.Gateway, gateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
 		}},
 	} {
 		service, err := p.build(deps.Log.With(zap.String("service", p.name)))

@@ -5,8 +5,6 @@ import (
 	"context"
 	"os"
 
-	"go.uber.org/zap"
-
 	queuegateway "github.com/pocketflowgo/pocketflow/services/queue-gateway"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -15,8 +13,8 @@ import (
 
 func main() {
 	cfg := &queuegateway.Config{}
-	build := func(ctx context.Context, cfg *queuegateway.Config, log *zap.Logger) (app.Service, error) {
-		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+	build := func(ctx context.Context, cfg *queuegateway.Config, deps app.Deps) (app.Service, error) {
+		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: deps.Log, Metrics: deps.Metrics, HTTP: httpx.NewHTTPClient()})
 	}
 	os.Exit(app.Main("queue-gateway", "The queue-gateway of PocketFlow: the jobs that pull workers fetch, and their answers.", cfg, build,
 		migratecmd.New(cfg)))

@@ -5,8 +5,6 @@ import (
 	"context"
 	"os"
 
-	"go.uber.org/zap"
-
 	"github.com/pocketflowgo/pocketflow/services/registry"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/storage/migratecmd"
@@ -14,8 +12,8 @@ import (
 
 func main() {
 	cfg := &registry.Config{}
-	build := func(ctx context.Context, cfg *registry.Config, log *zap.Logger) (app.Service, error) {
-		return registry.New(ctx, *cfg, registry.Deps{Log: log})
+	build := func(ctx context.Context, cfg *registry.Config, deps app.Deps) (app.Service, error) {
+		return registry.New(ctx, *cfg, registry.Deps{Log: deps.Log, Metrics: deps.Metrics})
 	}
 	os.Exit(app.Main("registry", "The registry of PocketFlow: which workers there are, what they offer, who is online.", cfg, build,
 		migratecmd.New(cfg)))

@@ -5,8 +5,6 @@ import (
 	"context"
 	"os"
 
-	"go.uber.org/zap"
-
 	"github.com/pocketflowgo/pocketflow/services/scheduler"
 	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -15,8 +13,8 @@ import (
 
 func main() {
 	cfg := &scheduler.Config{}
-	build := func(ctx context.Context, cfg *scheduler.Config, log *zap.Logger) (app.Service, error) {
-		return scheduler.New(ctx, *cfg, scheduler.Deps{Log: log, HTTP: httpx.NewHTTPClient()})
+	build := func(ctx context.Context, cfg *scheduler.Config, deps app.Deps) (app.Service, error) {
+		return scheduler.New(ctx, *cfg, scheduler.Deps{Log: deps.Log, Metrics: deps.Metrics, HTTP: httpx.NewHTTPClient()})
 	}
 	os.Exit(app.Main("scheduler", "Executes tasks.", cfg, build, migratecmd.New(cfg)))
 }

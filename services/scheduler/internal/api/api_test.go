@@ -101,7 +101,7 @@ func setup(t *testing.T) *fixture {
 		require.NoError(t, <-ended)
 		require.NoError(t, store.Close())
 	})
-	handler, err := httpx.NewRouter(zap.NewNop(), Routes(Deps{
+	handler, err := httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, Routes(Deps{
 		Store: store, Plans: c, Runner: r, Results: results.Intake{Store: store, Now: storage.Now}, Now: storage.Now,
 		Logs:      runlog.Book{Store: store, Most: maxLog, Now: storage.Now},
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: r, Log: zap.NewNop(), Now: storage.Now}),

@@ -110,7 +110,7 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	}
 	g.mu.Unlock()
 
-	outs, err := g.attempt(ctx, items)
+	outs, err := g.attempt(withMerged(ctx, len(calls)), items)
 	split := errors.Is(err, ErrRowsLocked) || len(calls) > 1 && blamesItems(err)
 	for _, member := range calls {
 		switch {
