@@ -39,9 +39,9 @@ test: ## Run all tests: unit, conformance, contract, chaos, quick start, reposit
 
 # go test hides the words of tests that it skips; this one says it where there
 # is no server.
-postgres: ## Run the Postgres driver's own tests, against a server started for them
+postgres: ## Run the storage tests that need a server's URL, against one started for them
 	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
-		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/postgres
+		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/{postgres,internal/sqlstore}
 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)

@@ -41,6 +41,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
+	alone, err := connect.OneProcess(cfg.DB)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
 	migration := connect.MigrateByHand
 	if cfg.AutoMigrate {
 		migration = connect.MigrateOnOpen
@@ -53,7 +57,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	jobs := queue.New(store, scheduler, queue.Config{Log: deps.Log, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility})
+	jobs := queue.New(store, scheduler, queue.Config{
+		Log: deps.Log, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility, Alone: alone,
+	})
 	routes := api.Routes(jobs)
 	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {

@@ -3,6 +3,7 @@ package queuegateway_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,9 @@ func TestRequests_NameEveryFault(t *testing.T) {
 		paths      []string
 	}{
 		{"/queue/poll", `{}`, []string{"worker_id", "services"}},
+		{"/queue/poll", `{"worker_id":"` + strings.Repeat("w", 257) + `","services":["` + strings.Repeat("s", 257) + `"]}`, []string{"worker_id", "services[0]"}},
+		{"/queue/limits", `{"service":"` + strings.Repeat("s", 257) + `","max_claimed":1}`, []string{"service"}},
+		{"/internal/jobs/withdraw", `{"ids":["job-1",""]}`, []string{"ids[1]"}},
 		{"/queue/poll", `{"worker_id":"w","services":[""],"wait_ms":60001,"max_jobs":101,"visibility_ms":999}`, []string{"services[0]", "wait_ms", "max_jobs", "visibility_ms"}},
 		{"/queue/poll", `{"worker_id":"w","services":["a"],"wait_ms":-1,"max_jobs":-1,"visibility_ms":-1}`, []string{"wait_ms", "max_jobs", "visibility_ms"}},
 		{"/queue/poll", `{"worker_id":7,"services":"a"}`, []string{"services", "worker_id"}},

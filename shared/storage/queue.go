@@ -23,17 +23,20 @@ var JobStatuses = []JobStatus{JobPending, JobClaimed, JobCompleted, JobFailed, J
 
 // Job is one execution offered to pull workers.
 type Job struct {
-	ID       string
-	TaskID   string
-	RunID    string
-	NodeKey  string
-	Path     string
-	Visit    int
-	Attempt  int // the node's attempt, from 1
-	RunNo    int // the node run's number within its task
-	Service  string
-	Input    json.RawMessage // the object {"input","params","run_id"} that the worker gets
-	Priority int             // higher first
+	ID      string
+	TaskID  string
+	RunID   string
+	NodeKey string
+	Path    string
+	Visit   int
+	Attempt int // the node's attempt, from 1
+	RunNo   int // the node run's number within its task
+	Service string
+	// Input is the object {"input","params","run_id"} that the worker gets. It
+	// may be large: only what says so returns it, and a job that was answered or
+	// withdrawn has lost it.
+	Input    json.RawMessage
+	Priority int // higher first
 
 	Status      JobStatus
 	Deliveries  int // times claimed
@@ -117,6 +120,7 @@ type ServiceStats struct {
 // has room again.
 type JobHint struct {
 	Service string
+	ReadyAt time.Time // when a delayed job will be; zero for now
 }
 
 // ServiceLimit is what the operator allows the workers of a service, all of
@@ -164,14 +168,15 @@ type Queue interface {
 	// status, is left as it is and is no error: that makes a repeat harmless.
 	PutJobs(ctx context.Context, jobs []Job) error
 
-	// GetJob returns a job by id, or ErrNotFound.
-	GetJob(ctx context.Context, id string) (Job, error)
+	// GetJobs returns the jobs with these ids, without their inputs; unknown ones
+	// are left out.
+	GetJobs(ctx context.Context, ids []string) (map[string]Job, error)
 
 	// ClaimJobs claims ready jobs of the given services: higher priority
 	// first; at equal priority the services take turns, and within a service
 	// the oldest AvailableAt comes first. Each gets a token, Deliveries+1 and
 	// VisibleUntil as its time-out. Two claimers never get one job. The result
-	// is in that order; empty, never nil, when nothing is ready.
+	// has the inputs and is in that order; empty, never nil, when nothing is ready.
 	//
 	// The limits of SetLimit hold for all claimers on the database together,
 	// whatever becomes of one: a limit that is used up hides the service's jobs,
@@ -199,6 +204,13 @@ type Queue interface {
 	// ErrEnded (withdrawn: stop working on it).
 	ExtendClaims(ctx context.Context, claims []ClaimRef, until time.Time) (Outcomes, error)
 
+	// ReleaseClaims takes back deliveries that did not reach their worker: what
+	// is still claimed by the token is pending again, and does not count as
+	// delivered. As after ExpireClaims the claim stays known until another takes
+	// its place, in case the worker has got it after all. Of other jobs it
+	// changes nothing.
+	ReleaseClaims(ctx context.Context, claims []ClaimRef) error
+
 	// WithdrawJobs takes jobs back: pending and claimed ones become withdrawn,
 	// and so does an id that is not known yet: it is kept as a withdrawn job
 	// with nothing but its id and the time, which PutJobs then leaves as it is,
@@ -210,8 +222,8 @@ type Queue interface {
 	// ExpireClaims makes up to limit claimed jobs whose time-out has passed
 	// pending again; those delivered maxDeliveries times or more become dead,
 	// with the result message that dead makes of them. Returns the jobs as
-	// they are after it, earliest time-out first. dead may be called twice for
-	// one job.
+	// they are after it, without their inputs, earliest time-out first. dead gets
+	// them so too, and may be called twice for one job.
 	ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, limit int, dead func(Job) json.RawMessage) ([]Job, error)
 
 	// NextChange is the earliest time at which a delayed job becomes ready, a
@@ -245,8 +257,8 @@ type Queue interface {
 	// service; never nil.
 	ListLimits(ctx context.Context) ([]ServiceLimit, error)
 
-	// ListDead returns a page of the dead jobs. They are kept until they are
-	// requeued or discarded.
+	// ListDead returns a page of the dead jobs, with their inputs. They are kept
+	// until they are requeued or discarded.
 	ListDead(ctx context.Context, query DeadQuery) (Page[Job], error)
 
 	// RequeueJobs makes dead jobs pending again, available from at on, as if
@@ -257,8 +269,7 @@ type Queue interface {
 	// for a job that is pending or claimed, as a repeat finds it, or ErrEnded.
 	RequeueJobs(ctx context.Context, ids []string, at time.Time) (Outcomes, error)
 
-	// DiscardJobs ends dead jobs for good: they become withdrawn and lose their
-	// input; the id is kept, so that a repeat of PutJobs does not bring them
+	// DiscardJobs ends dead jobs for good: they become withdrawn; the id is kept, so that a repeat of PutJobs does not bring them
 	// back, and the result message of the death still goes out. Outcomes: nil
 	// (also when it was withdrawn before), ErrNotFound, ErrConflict for a job
 	// that is pending or claimed, or ErrEnded when it was answered.
@@ -268,9 +279,10 @@ type Queue interface {
 	// ordered by service.
 	Stats(ctx context.Context, now time.Time) ([]ServiceStats, error)
 
-	// Subscribe calls hint when a service gets ready jobs, a claim leaves some
-	// of its jobs because of MaxBytes, a claim of one that has a MaxClaimed
-	// ends, or its limit is set, from any process on the database, until the context ends; the rules of Tasks.Subscribe hold. That
-	// a rate lets jobs through again is NextChange's and HeldBack's to tell.
+	// Subscribe calls hint when a service gets jobs, ready or delayed, a claim
+	// leaves some of its jobs because of MaxBytes, a claim of one that has a
+	// MaxClaimed ends, or its limit is set, from any process on the database,
+	// until the context ends; the rules of Tasks.Subscribe hold. That a rate lets
+	// jobs through again is NextChange's and HeldBack's to tell.
 	Subscribe(ctx context.Context, hint func(JobHint)) error
 }

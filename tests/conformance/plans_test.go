@@ -67,6 +67,12 @@ FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.sch
 	_, entries, rows := counts(t)
 	require.Equal(t, rowsBefore, rows)
 	require.Less(t, entries-entriesBefore, int64(finished), "not even once all of an index")
+
+	var ended, kept int
+	require.NoError(t, conn.QueryRow(ctx, `
+SELECT COUNT(*), COUNT(*) FILTER (WHERE input <> '{}') FROM queue.jobs WHERE status IN ('completed', 'failed', 'withdrawn')`).Scan(&ended, &kept))
+	require.Greater(t, ended, finished)
+	require.Zero(t, kept, "an input is kept for as long as somebody may read it")
 }
 
 // handInCounts has the session add what it has read so far to the statistics,

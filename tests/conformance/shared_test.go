@@ -39,7 +39,7 @@ func jobsOf(service string, n int) []storage.Job {
 		id := fmt.Sprintf("%s-%04d", service, i)
 		jobs = append(jobs, storage.Job{
 			ID: "job-" + id, TaskID: "task-" + id, RunID: "run-" + id, NodeKey: "n", Path: "n", Visit: 1, Attempt: 1,
-			Service: service, Input: json.RawMessage(`{}`), AvailableAt: now, CreatedAt: now,
+			Service: service, Input: json.RawMessage(`{"input":1}`), AvailableAt: now, CreatedAt: now,
 		})
 	}
 	return jobs

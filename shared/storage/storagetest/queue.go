@@ -21,7 +21,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"PutJobs_KeepsEveryByte":                     putKeeps,
 		"PutJobs_RepeatLeavesTheJobAsItIs":           putRepeat,
 		"PutJobs_ReadsNoFieldOfAClaim":               putIgnoresClaim,
-		"GetJob_UnknownIsNotFound":                   getJobUnknown,
+		"GetJobs_WithoutInputsAndUnknownOnes":        getJobs,
 		"ClaimJobs_ReturnsTheClaim":                  claimReturns,
 		"ClaimJobs_PriorityThenAge":                  claimOrder,
 		"ClaimJobs_SkipsDelayedAndForeignJobs":       claimSkips,
@@ -49,6 +49,8 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"ExtendClaims_MovesTheTimeout":               extendMoves,
 		"ExtendClaims_Outcomes":                      extendOutcomes,
 		"ExtendClaims_TakesBackWhatNobodyTook":       extendReclaims,
+		"ReleaseClaims_DoesNotCountAsDelivered":      releaseUndoes,
+		"ReleaseClaims_LeavesOthersAsTheyAre":        releaseOthers,
 		"WithdrawJobs_Outcomes":                      withdrawOutcomes,
 		"WithdrawJobs_EndsTheClaim":                  withdrawEndsClaim,
 		"WithdrawJobs_RacesCompletion":               withdrawRacesCompletion,
@@ -178,8 +180,15 @@ func ids(jobs []storage.Job) []string {
 
 func getJob(t *testing.T, store storage.Queue, id string) storage.Job {
 	t.Helper()
-	job, err := store.GetJob(t.Context(), id)
+	jobs, err := store.GetJobs(t.Context(), []string{id})
 	require.NoError(t, err)
+	require.Contains(t, jobs, id)
+	return jobs[id]
+}
+
+// bare is a job as what does not return its input returns it.
+func bare(job storage.Job) storage.Job {
+	job.Input = nil
 	return job
 }
 
@@ -197,8 +206,11 @@ func putKeeps(t *testing.T, store storage.Queue) {
 	job.Priority = -7
 	job.AvailableAt = at(100)
 	put(t, store, aJob(2), job)
-	require.Equal(t, job, getJob(t, store, job.ID))
-	require.Equal(t, aJob(2), getJob(t, store, aJob(2).ID))
+	require.Equal(t, bare(job), getJob(t, store, job.ID))
+	require.Equal(t, bare(aJob(2)), getJob(t, store, aJob(2).ID))
+	claimed := claim(t, store, claimAt(at(100), 2, "transform"))
+	require.Len(t, claimed, 2)
+	require.Equal(t, []json.RawMessage{aJob(2).Input, job.Input}, []json.RawMessage{claimed[0].Input, claimed[1].Input})
 }
 
 func putRepeat(t *testing.T, store storage.Queue) {
@@ -206,7 +218,7 @@ func putRepeat(t *testing.T, store storage.Queue) {
 	again := aJob(1)
 	again.Input, again.Priority = json.RawMessage(`{}`), 9
 	put(t, store, again, aJob(2), aJob(2))
-	require.Equal(t, first, getJob(t, store, first.ID))
+	require.Equal(t, bare(first), getJob(t, store, first.ID))
 	require.Len(t, claim(t, store, claimAt(at(5), 10, "transform")), 1, "one of the two is new")
 
 	outcomes, err := store.WithdrawJobs(t.Context(), []string{first.ID}, at(6))
@@ -221,12 +233,14 @@ func putIgnoresClaim(t *testing.T, store storage.Queue) {
 	job.Status, job.Deliveries, job.WorkerID, job.Token = storage.JobDead, 4, "w", "t"
 	job.StartedAt, job.TimeoutAt, job.FinishedAt, job.ResultHash, job.LogPath = at(1), at(2), at(3), "h", "/l"
 	put(t, store, job)
-	require.Equal(t, aJob(1), getJob(t, store, job.ID))
+	require.Equal(t, bare(aJob(1)), getJob(t, store, job.ID))
 }
 
-func getJobUnknown(t *testing.T, store storage.Queue) {
-	_, err := store.GetJob(t.Context(), "job-none")
-	require.ErrorIs(t, err, storage.ErrNotFound)
+func getJobs(t *testing.T, store storage.Queue) {
+	put(t, store, aJob(1), aJob(2), aJob(3))
+	jobs, err := store.GetJobs(t.Context(), []string{aJob(3).ID, "job-none", aJob(1).ID, aJob(3).ID})
+	require.NoError(t, err)
+	require.Equal(t, map[string]storage.Job{aJob(1).ID: bare(aJob(1)), aJob(3).ID: bare(aJob(3))}, jobs)
 }
 
 func nextChange(t *testing.T, store storage.Queue) {
@@ -280,6 +294,10 @@ func queueEmptyBatches(t *testing.T, store storage.Queue) {
 	ctx := t.Context()
 	require.NoError(t, store.PutJobs(ctx, nil))
 	require.NoError(t, store.AckResults(ctx, nil))
+	require.NoError(t, store.ReleaseClaims(ctx, nil))
+	jobs, err := store.GetJobs(ctx, nil)
+	require.NoError(t, err)
+	require.Empty(t, jobs)
 	for _, call := range []func() (storage.Outcomes, error){
 		func() (storage.Outcomes, error) { return store.CompleteJobs(ctx, nil) },
 		func() (storage.Outcomes, error) { return store.ExtendClaims(ctx, nil, at(1)) },

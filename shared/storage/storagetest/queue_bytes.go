@@ -32,11 +32,11 @@ func claimBytes(t *testing.T, store storage.Queue) {
 		for i, job := range got {
 			require.Equal(t, want[i].ID, job.ID)
 			require.Equal(t, string(want[i].Input), string(job.Input))
-			require.Equal(t, job, getJob(t, store, job.ID))
+			require.Equal(t, bare(job), getJob(t, store, job.ID))
 		}
 		for _, job := range jobs {
 			if kept := getJob(t, store, job.ID); kept.Status == storage.JobPending {
-				require.Equal(t, job, kept, "left as it was")
+				require.Equal(t, bare(job), kept, "left as it was")
 			}
 		}
 	}
@@ -76,7 +76,8 @@ func deadBytes(t *testing.T, store storage.Queue) {
 		require.Equal(t, len(jobs), page.Total)
 		require.Len(t, page.Items, len(want))
 		for i, job := range page.Items {
-			require.Equal(t, getJob(t, store, jobs[want[i]].ID), job)
+			require.Equal(t, getJob(t, store, jobs[want[i]].ID), bare(job))
+			require.Equal(t, string(jobs[want[i]].Input), string(job.Input))
 		}
 		query.Cursor = page.Next
 	}

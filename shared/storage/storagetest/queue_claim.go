@@ -19,7 +19,7 @@ func claimReturns(t *testing.T, store storage.Queue) {
 	want.Status, want.Deliveries = storage.JobClaimed, 1
 	want.WorkerID, want.Token, want.StartedAt, want.TimeoutAt = "w-1", "token-1", at(5), at(15)
 	require.Equal(t, []storage.Job{want}, jobs)
-	require.Equal(t, want, getJob(t, store, want.ID))
+	require.Equal(t, bare(want), getJob(t, store, want.ID))
 	require.Empty(t, claim(t, store, params), "a claimed job is not ready")
 }
 
@@ -182,6 +182,13 @@ func subscribeHears(t *testing.T, store storage.Queue) {
 	_, err := store.ExpireClaims(ctx, job.TimeoutAt, 5, 10, deadMessage)
 	require.NoError(t, err)
 	require.True(t, hints.hears("news", 10*time.Second), "a claim that timed out")
+
+	delayed := jobsOf("later", 4000, 3)
+	for i, seconds := range []int{4900, 4300, 4700} {
+		delayed[i].AvailableAt = at(seconds)
+	}
+	put(t, store, delayed...)
+	require.True(t, hints.hearsOf(storage.JobHint{Service: "later", ReadyAt: at(4300)}, 10*time.Second), "the first of them")
 }
 
 func subscribeEnds(t *testing.T, store storage.Queue) {

@@ -1,7 +1,6 @@
 package storagetest
 
 import (
-	"encoding/json"
 	"slices"
 	"sync"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// buried puts jobs and lets them die at now.
+// buried puts jobs and lets them die at now; it returns them as ListDead does.
 func buried(t *testing.T, store storage.Queue, now time.Time, jobs ...storage.Job) []storage.Job {
 	t.Helper()
 	put(t, store, jobs...)
@@ -26,6 +25,10 @@ func buried(t *testing.T, store storage.Queue, now time.Time, jobs ...storage.Jo
 	dead, err := store.ExpireClaims(t.Context(), now, 1, len(jobs), deadMessage)
 	require.NoError(t, err)
 	require.Len(t, dead, len(jobs))
+	for i := range dead {
+		kept := slices.IndexFunc(jobs, func(j storage.Job) bool { return j.ID == dead[i].ID })
+		dead[i].Input = jobs[kept].Input
+	}
 	return dead
 }
 
@@ -99,7 +102,7 @@ func requeueOutcomes(t *testing.T, store storage.Queue) {
 		storage.Outcomes{nil, storage.ErrNotFound, storage.ErrConflict, storage.ErrConflict, storage.ErrEnded, storage.ErrEnded, storage.ErrConflict, nil},
 		requeue(t, store, at(600), dead[0].ID, "job-none", pending.ID, claimed.ID, completed.ID, withdrawn.ID, dead[0].ID, dead[1].ID))
 	for _, job := range []storage.Job{pending, claimed, completed, withdrawn} {
-		require.Equal(t, job, getJob(t, store, job.ID), "untouched")
+		require.Equal(t, bare(job), getJob(t, store, job.ID), "untouched")
 	}
 	requireOutcomes(t, storage.Outcomes{storage.ErrConflict}, requeue(t, store, at(601), dead[0].ID))
 }
@@ -111,7 +114,7 @@ func requeueStartsAfresh(t *testing.T, store storage.Queue) {
 	requireOutcomes(t, storage.Outcomes{nil}, requeue(t, store, at(600), dead.ID))
 	want := aJob(1)
 	want.AvailableAt = at(600)
-	require.Equal(t, want, getJob(t, store, dead.ID))
+	require.Equal(t, bare(want), getJob(t, store, dead.ID))
 
 	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost}, complete(t, store, completion(dead)))
 	extended, err := store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: dead.ID, Token: dead.Token}, {JobID: dead.ID, WorkerID: dead.WorkerID}}, at(700))
@@ -189,7 +192,7 @@ func discardOutcomes(t *testing.T, store storage.Queue) {
 		requireOutcomes(t, want, discard(t, store, at(600+n), list...))
 	}
 	for _, job := range []storage.Job{pending, claimed, completed, withdrawn} {
-		require.Equal(t, job, getJob(t, store, job.ID), "untouched")
+		require.Equal(t, bare(job), getJob(t, store, job.ID), "untouched")
 	}
 	requireOutcomes(t, storage.Outcomes{storage.ErrEnded}, requeue(t, store, at(602), dead[0].ID))
 }
@@ -199,11 +202,11 @@ func discardIsFinal(t *testing.T, store storage.Queue) {
 	dead := buried(t, store, at(500), aJob(1))[0]
 	requireOutcomes(t, storage.Outcomes{nil}, discard(t, store, at(600), dead.ID))
 	want := dead
-	want.Status, want.Input, want.FinishedAt = storage.JobWithdrawn, json.RawMessage("{}"), at(600)
-	require.Equal(t, want, getJob(t, store, dead.ID))
+	want.Status, want.FinishedAt = storage.JobWithdrawn, at(600)
+	require.Equal(t, bare(want), getJob(t, store, dead.ID))
 
 	put(t, store, aJob(1))
-	require.Equal(t, want, getJob(t, store, dead.ID), "it does not come back")
+	require.Equal(t, bare(want), getJob(t, store, dead.ID), "it does not come back")
 	requireOutcomes(t, storage.Outcomes{storage.ErrEnded}, complete(t, store, completion(dead)))
 	page, err := store.ListDead(ctx, storage.DeadQuery{ListOptions: storage.ListOptions{Limit: 10}})
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ func extendMoves(t *testing.T, store storage.Queue) {
 	require.NoError(t, err)
 	requireOutcomes(t, storage.Outcomes{nil}, outcomes)
 	job.TimeoutAt = at(77)
-	require.Equal(t, job, getJob(t, store, job.ID))
+	require.Equal(t, bare(job), getJob(t, store, job.ID))
 	expired, err := store.ExpireClaims(t.Context(), at(76), 5, 10, deadMessage)
 	require.NoError(t, err)
 	require.Empty(t, expired)
@@ -52,7 +52,7 @@ func extendOutcomes(t *testing.T, store storage.Queue) {
 		storage.ErrEnded, storage.ErrClaimLost, storage.ErrClaimLost, storage.ErrClaimLost,
 	}, outcomes)
 	require.Equal(t, at(60), getJob(t, store, claimed.ID).TimeoutAt)
-	require.Equal(t, aJob(500), getJob(t, store, aJob(500).ID))
+	require.Equal(t, bare(aJob(500)), getJob(t, store, aJob(500).ID))
 }
 
 func extendReclaims(t *testing.T, store storage.Queue) {
@@ -65,7 +65,7 @@ func extendReclaims(t *testing.T, store storage.Queue) {
 	requireOutcomes(t, storage.Outcomes{storage.ErrClaimLost, nil}, outcomes)
 	require.Empty(t, claim(t, store, claimAt(at(30), 1, "transform")), "nobody else gets it")
 	job.TimeoutAt = at(60)
-	require.Equal(t, job, getJob(t, store, job.ID))
+	require.Equal(t, bare(job), getJob(t, store, job.ID))
 
 	_, err = store.ExpireClaims(ctx, at(60), 5, 10, deadMessage)
 	require.NoError(t, err)
@@ -73,6 +73,55 @@ func extendReclaims(t *testing.T, store storage.Queue) {
 	outcomes, err = store.ExtendClaims(ctx, []storage.ClaimRef{{JobID: job.ID, Token: "token-1", WorkerID: "w-1"}, {JobID: job.ID, Token: "gone"}}, at(90))
 	require.NoError(t, err)
 	requireOutcomes(t, storage.Outcomes{nil, storage.ErrClaimLost}, outcomes)
+}
+
+func releaseUndoes(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	limit := storage.ServiceLimit{Service: "transform", MaxClaimed: 1, UpdatedAt: at(0)}
+	require.NoError(t, store.SetLimit(ctx, limit))
+	put(t, store, aJob(2))
+	job := claimOne(t, store, 1)
+	refs := []storage.ClaimRef{{JobID: job.ID, Token: job.Token}}
+	require.NoError(t, store.ReleaseClaims(ctx, append(refs, refs...)))
+	want := bare(job)
+	want.Status, want.Deliveries = storage.JobPending, 0
+	require.Equal(t, want, getJob(t, store, job.ID))
+
+	again := claim(t, store, claimAt(at(3), 2, "transform"))
+	require.Equal(t, []string{job.ID}, ids(again), "the first in line, and the limit's one place is free")
+	require.Equal(t, 1, again[0].Deliveries)
+	require.Equal(t, job.Input, again[0].Input)
+
+	again[0].Token = "token-other"
+	require.NoError(t, store.ReleaseClaims(ctx, []storage.ClaimRef{{JobID: job.ID, Token: again[0].Token}}))
+	require.Equal(t, storage.JobClaimed, getJob(t, store, job.ID).Status, "another's claim")
+
+	// The worker may have got it after all.
+	require.NoError(t, store.ReleaseClaims(ctx, []storage.ClaimRef{{JobID: job.ID, Token: getJob(t, store, job.ID).Token}}))
+	late := completion(job)
+	late.Token = getJob(t, store, job.ID).Token
+	requireOutcomes(t, storage.Outcomes{nil}, complete(t, store, late))
+}
+
+func releaseOthers(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	completed, dead, withdrawn := claimOne(t, store, 1), claimOne(t, store, 2), claimOne(t, store, 3)
+	complete(t, store, completion(completed))
+	_, err := store.WithdrawJobs(ctx, []string{withdrawn.ID}, at(4))
+	require.NoError(t, err)
+	_, err = store.ExpireClaims(ctx, dead.TimeoutAt, 1, 10, deadMessage)
+	require.NoError(t, err)
+	put(t, store, aJob(500))
+	refs := []storage.ClaimRef{{JobID: "job-none", Token: "t"}, {JobID: aJob(500).ID}}
+	before := map[string]storage.Job{aJob(500).ID: bare(aJob(500))}
+	for _, job := range []storage.Job{completed, dead, withdrawn} {
+		refs = append(refs, storage.ClaimRef{JobID: job.ID, Token: job.Token})
+		before[job.ID] = getJob(t, store, job.ID)
+	}
+	require.NoError(t, store.ReleaseClaims(ctx, refs))
+	for id, job := range before {
+		require.Equal(t, job, getJob(t, store, id))
+	}
 }
 
 func withdrawOutcomes(t *testing.T, store storage.Queue) {
@@ -108,7 +157,7 @@ func withdrawOvertakesPut(t *testing.T, store storage.Queue) {
 	require.NoError(t, err)
 	requireOutcomes(t, storage.Outcomes{nil, nil}, outcomes)
 	withdrawn := storage.Job{
-		ID: early.ID, Input: json.RawMessage("{}"), Status: storage.JobWithdrawn,
+		ID: early.ID, Status: storage.JobWithdrawn,
 		AvailableAt: at(70), CreatedAt: at(70), FinishedAt: at(70),
 	}
 	require.Equal(t, withdrawn, getJob(t, store, early.ID))
@@ -174,7 +223,7 @@ func expireToDead(t *testing.T, store storage.Queue) {
 
 		expired, err = store.ExpireClaims(ctx, jobs[0].TimeoutAt, maxDeliveries, 10, deadMessage)
 		require.NoError(t, err)
-		want := jobs[0]
+		want := bare(jobs[0])
 		want.Status = storage.JobPending
 		if delivery == maxDeliveries {
 			want.Status, want.FinishedAt = storage.JobDead, jobs[0].TimeoutAt

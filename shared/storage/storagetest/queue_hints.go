@@ -12,19 +12,19 @@ import (
 
 // jobHints is a subscription under test.
 type jobHints struct {
-	services chan string
-	ended    chan error
-	stop     context.CancelFunc
+	heard chan storage.JobHint
+	ended chan error
+	stop  context.CancelFunc
 }
 
 func subscribe(t *testing.T, store storage.Queue) *jobHints {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	hints := &jobHints{services: make(chan string, 100), ended: make(chan error, 1), stop: stop}
+	hints := &jobHints{heard: make(chan storage.JobHint, 100), ended: make(chan error, 1), stop: stop}
 	go func() {
 		hints.ended <- store.Subscribe(ctx, func(hint storage.JobHint) {
 			select {
-			case hints.services <- hint.Service:
+			case hints.heard <- hint:
 			default: // hints may be lost
 			}
 		})
@@ -43,14 +43,18 @@ func (h *jobHints) wait() error {
 	return err
 }
 
-// hears waits for a hint for the service.
+// hears waits for a hint that the service has a ready job.
 func (h *jobHints) hears(service string, most time.Duration) bool {
+	return h.hearsOf(storage.JobHint{Service: service}, most)
+}
+
+func (h *jobHints) hearsOf(hint storage.JobHint, most time.Duration) bool {
 	timeout := time.NewTimer(most)
 	defer timeout.Stop()
 	for {
 		select {
-		case heard := <-h.services:
-			if heard == service {
+		case heard := <-h.heard:
+			if heard == hint {
 				return true
 			}
 		case <-timeout.C:
@@ -63,7 +67,7 @@ func (h *jobHints) hears(service string, most time.Duration) bool {
 func (h *jobHints) forget() {
 	for {
 		select {
-		case <-h.services:
+		case <-h.heard:
 		default:
 			return
 		}

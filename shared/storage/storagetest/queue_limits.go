@@ -352,8 +352,8 @@ func limitHints(t *testing.T, store storage.Queue) {
 	complete(t, store, completion(free[0]))
 	complete(t, store, completion(jobs[0]))
 	select {
-	case heard := <-hints.services:
-		require.Equal(t, "full", heard, "without a limit nobody waits for a claim's end")
+	case heard := <-hints.heard:
+		require.Equal(t, storage.JobHint{Service: "full"}, heard, "without a limit nobody waits for a claim's end")
 	case <-time.After(10 * time.Second):
 		require.Fail(t, "a claim that was answered")
 	}

@@ -112,7 +112,7 @@ func (h handlers) setLimits(w http.ResponseWriter, r *http.Request) error {
 // second, at least one.
 func limitOf(body queueapi.ServiceLimits) (storage.ServiceLimit, error) {
 	var c checker
-	c.required("service", body.Service)
+	c.name("service", body.Service)
 	c.within("max_claimed", body.MaxClaimed, 0, math.MaxInt32)
 	rate := body.RatePerSecond
 	switch {

@@ -25,6 +25,17 @@ func (c *checker) required(path, value string) {
 	}
 }
 
+// maxName bounds the names of workers and services, in bytes, as the other
+// services do.
+const maxName = 256
+
+func (c *checker) name(path, value string) {
+	c.required(path, value)
+	if len(value) > maxName {
+		c.Add(path, "must be at most %d bytes", maxName)
+	}
+}
+
 func (c *checker) within(path string, value, least, most int) {
 	if value < least || value > most {
 		c.Add(path, "must be from %d to %d", least, most)
@@ -41,12 +52,12 @@ func (c *checker) visibility(ms int) time.Duration {
 
 func pollParams(body queueapi.PollRequest) (queue.PollParams, error) {
 	var c checker
-	c.required("worker_id", body.WorkerID)
+	c.name("worker_id", body.WorkerID)
 	if n := len(body.Services); n == 0 || n > queue.MaxServices {
 		c.Add("services", "must name 1 to %d services", queue.MaxServices)
 	}
 	for i, service := range body.Services {
-		c.required(fmt.Sprintf("services[%d]", i), service)
+		c.name(fmt.Sprintf("services[%d]", i), service)
 	}
 	c.within("wait_ms", body.WaitMS, 0, int(queue.MaxWait.Milliseconds()))
 	most := 1
@@ -163,7 +174,7 @@ func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 		c.required(at("id"), job.ID)
 		c.required(at("task_id"), job.TaskID)
 		c.required(at("run_id"), job.RunID)
-		c.required(at("service"), job.Service)
+		c.name(at("service"), job.Service)
 		if !isObject(job.Input) {
 			c.Add(at("input"), `must be the object {"input","params","run_id"}`)
 		}

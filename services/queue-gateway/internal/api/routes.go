@@ -4,6 +4,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/queue"
@@ -161,6 +162,13 @@ func (h handlers) put(w http.ResponseWriter, r *http.Request) error {
 func (h handlers) withdraw(w http.ResponseWriter, r *http.Request) error {
 	var body queueapi.WithdrawJobsRequest
 	if err := httpx.Decode(r, &body); err != nil {
+		return err
+	}
+	var c checker
+	for i, id := range body.IDs {
+		c.required(fmt.Sprintf("ids[%d]", i), id)
+	}
+	if err := c.Err(); err != nil {
 		return err
 	}
 	if err := h.queue.Withdraw(r.Context(), body.IDs); err != nil {

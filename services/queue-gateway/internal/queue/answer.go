@@ -6,12 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -35,29 +31,18 @@ type Answer struct {
 	LogPath   string
 }
 
-// readAtOnce is how many jobs of a batch are read at the same time.
-const readAtOnce = 8
-
 // Complete accepts answers, with an outcome for each: nil, or
 // storage.ErrNotFound, ErrClaimLost or ErrEnded, which tell why the answer has
 // no effect; the same answer again is accepted again, without a second effect.
 // Nil means that the result is durable, and so is its message to the scheduler.
 func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcomes, error) {
 	outcomes := make(storage.Outcomes, len(answers))
-	jobs := make([]storage.Job, len(answers))
-	reads, reading := errgroup.WithContext(ctx)
-	reads.SetLimit(readAtOnce)
+	ids := make([]string, len(answers))
 	for i, a := range answers {
-		reads.Go(func() error {
-			var err error
-			jobs[i], err = q.store.GetJob(reading, a.Claim.JobID)
-			if errors.Is(err, storage.ErrNotFound) {
-				outcomes[i], err = err, nil
-			}
-			return err
-		})
+		ids[i] = a.Claim.JobID
 	}
-	if err := reads.Wait(); err != nil {
+	jobs, err := q.store.GetJobs(ctx, ids)
+	if err != nil {
 		return nil, err
 	}
 
@@ -65,19 +50,21 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 	var completions []storage.JobCompletion
 	var asked []int // the answer that each completion is of
 	for i, a := range answers {
-		if outcomes[i] == nil {
-			outcomes[i] = sameRun(jobs[i], a.RunID)
-		}
-		if outcomes[i] != nil {
+		job, known := jobs[a.Claim.JobID]
+		if !known {
+			outcomes[i] = storage.ErrNotFound
 			continue
 		}
-		payload, err := resultMessage(jobs[i], a, now)
+		if outcomes[i] = sameRun(job, a.RunID); outcomes[i] != nil {
+			continue
+		}
+		payload, err := resultMessage(job, a, now)
 		if err != nil {
 			return nil, err
 		}
 		asked = append(asked, i)
 		completions = append(completions, storage.JobCompletion{
-			JobID: jobs[i].ID, WorkerID: a.Claim.WorkerID, Token: a.Claim.Token, Failed: a.Error != "",
+			JobID: job.ID, WorkerID: a.Claim.WorkerID, Token: a.Claim.Token, Failed: a.Error != "",
 			Result: payload, Hash: a.digest(), LogPath: a.LogPath, At: now,
 		})
 	}
@@ -157,23 +144,13 @@ func (q *Queue) Extend(ctx context.Context, claims []storage.ClaimRef, visibilit
 // Put stores jobs; a job id that exists is left as it is.
 func (q *Queue) Put(ctx context.Context, jobs []storage.Job) error {
 	now := storage.Now()
-	var due []time.Time
 	for i := range jobs {
 		jobs[i].CreatedAt = now
 		if jobs[i].AvailableAt.IsZero() {
 			jobs[i].AvailableAt = now
 		}
-		if jobs[i].AvailableAt.After(now) {
-			due = append(due, jobs[i].AvailableAt)
-		}
 	}
-	if err := q.store.PutJobs(ctx, jobs); err != nil {
-		return err
-	}
-	if len(due) > 0 {
-		q.alarm.sooner(slices.MinFunc(due, time.Time.Compare))
-	}
-	return nil
+	return q.store.PutJobs(ctx, jobs)
 }
 
 // Withdraw takes jobs back, those that are still to come included. Jobs that

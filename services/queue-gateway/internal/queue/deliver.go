@@ -28,9 +28,14 @@ const (
 // the floor's ticking those that another replica left behind.
 func (q *Queue) deliver(ctx context.Context) {
 	retry := newBackoff()
+	leftOver := storage.Now().Add(deliverHold)
 	for ctx.Err() == nil {
-		until := storage.Now().Add(deliverHold)
-		results, err := q.store.ClaimResults(ctx, storage.Now(), until, deliverBatch)
+		due := storage.Now()
+		until := due.Add(deliverHold)
+		if q.cfg.Alone && due.Before(leftOver) {
+			due = leftOver
+		}
+		results, err := q.store.ClaimResults(ctx, due, until, deliverBatch)
 		switch {
 		case ctx.Err() != nil:
 			return

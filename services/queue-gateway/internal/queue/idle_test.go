@@ -36,9 +36,9 @@ func (s *counted) ClaimResults(ctx context.Context, now, until time.Time, limit 
 	return s.Queue.ClaimResults(ctx, now, until, limit)
 }
 
-func (s *counted) GetJob(ctx context.Context, id string) (storage.Job, error) {
+func (s *counted) GetJobs(ctx context.Context, ids []string) (map[string]storage.Job, error) {
 	s.other.Add(1)
-	return s.Queue.GetJob(ctx, id)
+	return s.Queue.GetJobs(ctx, ids)
 }
 
 func (s *counted) ListLimits(ctx context.Context) ([]storage.ServiceLimit, error) {

@@ -72,8 +72,8 @@ func (q *Queue) handOn(woken *waiter, p PollParams, claimed []storage.Job) {
 }
 
 // claim takes jobs for a caller that is there. A caller that hangs up while
-// the database writes must not keep them: the claim is finished, to know what
-// it took, and given back.
+// the database writes must not keep them, nor have had a delivery: the claim is
+// finished, to know what it took, and released.
 func (q *Queue) claim(ctx context.Context, p PollParams) ([]storage.Job, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -89,28 +89,36 @@ func (q *Queue) claim(ctx context.Context, p PollParams) ([]storage.Job, error) 
 	if err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		q.GiveBack(ctx, jobs)
-		return nil, context.Cause(ctx)
+	if ctx.Err() == nil {
+		return jobs, nil
 	}
-	return jobs, nil
+	if err := q.store.ReleaseClaims(writing, claimsOf(jobs)); err != nil {
+		q.notGivenBack(jobs, err)
+	}
+	return nil, context.Cause(ctx)
 }
 
-// GiveBack ends the claims on jobs whose caller has gone, so that others get
-// them at once. It counts as a delivery. If it fails, the claims time out.
+// GiveBack ends the claims on jobs whose answer broke off, so that others get
+// them at once. They count as delivered: a job whose input no worker survives
+// reading would else go round for ever. If it fails, the claims time out.
 func (q *Queue) GiveBack(ctx context.Context, jobs []storage.Job) {
-	if len(jobs) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
 	defer cancel()
-	refs := make([]storage.ClaimRef, len(jobs))
-	for i, job := range jobs {
-		refs[i] = storage.ClaimRef{JobID: job.ID, WorkerID: job.WorkerID, Token: job.Token}
-	}
-	if _, err := q.store.ExtendClaims(ctx, refs, storage.Now()); err != nil {
-		q.log.Warn("jobs_not_given_back", zap.Int("jobs", len(jobs)), zap.Error(err))
+	if _, err := q.store.ExtendClaims(ctx, claimsOf(jobs), storage.Now()); err != nil {
+		q.notGivenBack(jobs, err)
 		return
 	}
 	q.alarm.sooner(storage.Now())
+}
+
+func (q *Queue) notGivenBack(jobs []storage.Job, err error) {
+	q.log.Warn("jobs_not_given_back", zap.Int("jobs", len(jobs)), zap.Error(err))
+}
+
+func claimsOf(jobs []storage.Job) []storage.ClaimRef {
+	claims := make([]storage.ClaimRef, len(jobs))
+	for i, job := range jobs {
+		claims[i] = storage.ClaimRef{JobID: job.ID, WorkerID: job.WorkerID, Token: job.Token}
+	}
+	return claims
 }

@@ -43,6 +43,9 @@ type Config struct {
 	Log           *zap.Logger
 	MaxDeliveries int
 	Visibility    time.Duration // of claims that do not say
+	// Alone says that no other process can be delivering: a result that was
+	// claimed before the start is left from a crash, and nobody's.
+	Alone bool
 }
 
 // Queue is the jobs and those who wait for them.
@@ -85,12 +88,20 @@ func (q *Queue) Run(ctx context.Context) {
 func (q *Queue) listen(ctx context.Context) {
 	retry := newBackoff()
 	for {
-		err := q.store.Subscribe(ctx, func(hint storage.JobHint) { q.bell.ring(hint.Service) })
+		err := q.store.Subscribe(ctx, q.hear)
 		if ctx.Err() != nil {
 			return
 		}
 		q.log.Warn("subscription_lost", zap.Error(err))
 		pause.For(ctx, retry.Next())
+	}
+}
+
+func (q *Queue) hear(hint storage.JobHint) {
+	if hint.ReadyAt.IsZero() {
+		q.bell.ring(hint.Service)
+	} else {
+		q.alarm.sooner(hint.ReadyAt)
 	}
 }
 

@@ -26,9 +26,14 @@ type Report struct {
 // error is errs.Unavailable, and the worker keeps it. Errors besides: as the
 // outcomes of Complete; the claim is told as there.
 func (q *Queue) Report(ctx context.Context, r Report) error {
-	job, err := q.store.GetJob(ctx, cmp.Or(r.Claim.JobID, queueapi.JobID(r.RunID)))
+	id := cmp.Or(r.Claim.JobID, queueapi.JobID(r.RunID))
+	jobs, err := q.store.GetJobs(ctx, []string{id})
 	if err != nil {
 		return err
+	}
+	job, known := jobs[id]
+	if !known {
+		return storage.ErrNotFound
 	}
 	if err := holds(job, r.Claim, storage.Now()); err != nil {
 		return err

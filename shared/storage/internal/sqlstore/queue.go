@@ -9,8 +9,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// Queue implements storage.Queue. A hint's payload is the name of the service
-// that has a ready job.
+// Queue implements storage.Queue.
 type Queue struct {
 	*DB
 	turns *serviceTurns
@@ -43,13 +42,20 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 		if err := tx.Run(ctx, &batch); err != nil {
 			return err
 		}
-		hinted := map[string]bool{}
+		hints := newJobHints(tx)
+		delayed := map[string]time.Time{} // the first of each service
 		for i, job := range jobs {
-			// A delayed job is NextChange's affair.
-			if added[i] == 1 && !job.AvailableAt.After(job.CreatedAt) && !hinted[job.Service] {
-				hinted[job.Service] = true
-				tx.Hint(job.Service)
+			first, known := delayed[job.Service]
+			switch {
+			case added[i] == 0:
+			case !job.AvailableAt.After(job.CreatedAt):
+				hints.ready(job.Service)
+			case !known || job.AvailableAt.Before(first):
+				delayed[job.Service] = job.AvailableAt
 			}
+		}
+		for service, at := range delayed {
+			hints.readyAt(service, at)
 		}
 		return nil
 	})
@@ -65,27 +71,36 @@ const (
     status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
     result_hash, log_path`
 
-	jobColumns = columnsBeforeInput + `input` + columnsAfterInput
+	// An input may be large, and is read only for those who work with it.
+	columnsWithoutInput = columnsBeforeInput + `''` + columnsAfterInput
 )
 
-const selectJobSQL = `SELECT ` + jobColumns + ` FROM jobs `
+const selectJobSQL = `SELECT ` + columnsWithoutInput + ` FROM jobs `
 
 const getJobSQL = selectJobSQL + `WHERE id = $1`
 
-// GetJob implements storage.Queue.
-func (q *Queue) GetJob(ctx context.Context, id string) (storage.Job, error) {
-	job, err := queryOne(ctx, q.Read(), scanJob, getJobSQL, id)
-	if err != nil {
-		return storage.Job{}, fmt.Errorf("get job %s: %w", id, err)
+// GetJobs implements storage.Queue.
+func (q *Queue) GetJobs(ctx context.Context, ids []string) (map[string]storage.Job, error) {
+	jobs := make(map[string]storage.Job, len(ids))
+	var batch Batch
+	for _, id := range ids {
+		batch.Query(func(row Row) error {
+			job, err := scanJob(row)
+			jobs[id] = job
+			return err
+		}, getJobSQL, id)
 	}
-	return job, nil
+	if err := q.Read().Run(ctx, &batch); err != nil {
+		return nil, fmt.Errorf("get jobs: %w", err)
+	}
+	return jobs, nil
 }
 
 // What changes a job may end its claim, and make room in its service's limit:
 // the number of claims that it may have comes along, which costs less than a
 // statement of its own.
 const lockJobSQL = `
-SELECT ` + jobColumns + `, (SELECT max_claimed FROM service_limits WHERE service_limits.service = jobs.service)
+SELECT ` + columnsWithoutInput + `, (SELECT max_claimed FROM service_limits WHERE service_limits.service = jobs.service)
 FROM jobs WHERE id = $1`
 
 // lockedJob is a job that the transaction goes on to change.
@@ -120,7 +135,11 @@ func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*
 
 // Subscribe implements storage.Queue.
 func (q *Queue) Subscribe(ctx context.Context, hint func(storage.JobHint)) error {
-	return q.Listen(ctx, func(service string) { hint(storage.JobHint{Service: service}) })
+	return q.Listen(ctx, func(payload string) {
+		if told, ok := parseJobHint(payload); ok {
+			hint(told)
+		}
+	})
 }
 
 // The conditions are those of the partial indexes jobs_delayed and jobs_claims.
@@ -165,7 +184,7 @@ func scanJob(row Row) (storage.Job, error) {
 	return job, err
 }
 
-// scanJobInto scans the jobColumns, and the columns that follow them.
+// scanJobInto scans a job's columns, and those that follow them.
 func scanJobInto(row Row, job *storage.Job, more ...any) error {
 	var input, status string
 	err := row.Scan(append([]any{
@@ -174,7 +193,9 @@ func scanJobInto(row Row, job *storage.Job, more ...any) error {
 		&job.WorkerID, &job.Token, intoTime(&job.TimeoutAt), intoTime(&job.CreatedAt), intoTime(&job.StartedAt),
 		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath,
 	}, more...)...)
-	job.Input = json.RawMessage(input)
+	if input != "" {
+		job.Input = json.RawMessage(input)
+	}
 	job.Status = storage.JobStatus(status)
 	return err
 }

@@ -131,12 +131,9 @@ func (c *claiming) withinBytes(jobs []storage.Job) []storage.Job {
 			n = 1
 		}
 		c.full = n < len(jobs)
-		hinted := map[string]bool{}
+		hints := newJobHints(c.tx)
 		for _, job := range jobs[n:] {
-			if !hinted[job.Service] {
-				hinted[job.Service] = true
-				c.tx.Hint(job.Service)
-			}
+			hints.ready(job.Service)
 		}
 		jobs = jobs[:n]
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	completeJobSQL = `UPDATE jobs SET status = $2, finished_at = $3, result_hash = $4, log_path = $5 WHERE id = $1`
+	// Nobody reads the input of a job that has ended well.
+	completeJobSQL = `UPDATE jobs SET input = '{}', status = $2, finished_at = $3, result_hash = $4, log_path = $5 WHERE id = $1`
 
 	addResultSQL = `
 INSERT INTO job_results (job_id, task_id, run_id, payload, next_at, attempts)
@@ -27,12 +28,13 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 	}
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
 		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
+			hints := newJobHints(tx)
 			for i, done := range completions {
 				job := jobs[done.JobID]
 				if outcomes[i] = judgeCompletion(job, done); outcomes[i] != nil || finished(job.Status) {
 					continue
 				}
-				hintRoom(tx, job)
+				hintRoom(hints, job)
 				job.Status = storage.JobCompleted
 				if done.Failed {
 					job.Status = storage.JobFailed

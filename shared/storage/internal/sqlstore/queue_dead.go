@@ -61,14 +61,10 @@ func listDead(query storage.DeadQuery) (count, page Statement) {
 	return count, page
 }
 
-const (
-	requeueJobSQL = `
+const requeueJobSQL = `
 UPDATE jobs SET status = 'pending', deliveries = 0, available_at = $2, worker_id = '', token = '',
     timeout_at = NULL, started_at = NULL, finished_at = NULL
 WHERE id = $1`
-
-	discardJobSQL = `UPDATE jobs SET status = 'withdrawn', input = '{}', finished_at = $2 WHERE id = $1`
-)
 
 // RequeueJobs implements storage.Queue.
 func (q *Queue) RequeueJobs(ctx context.Context, ids []string, at time.Time) (storage.Outcomes, error) {
@@ -78,6 +74,7 @@ func (q *Queue) RequeueJobs(ctx context.Context, ids []string, at time.Time) (st
 	}
 	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
 		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
+			hints := newJobHints(tx)
 			for i, id := range ids {
 				job := jobs[id]
 				if outcomes[i] = judgeDead(job); outcomes[i] != nil {
@@ -91,7 +88,7 @@ func (q *Queue) RequeueJobs(ctx context.Context, ids []string, at time.Time) (st
 				batch.Exec(requeueJobSQL, id, micros(at))
 				// A job has one message at most; its next end writes another.
 				batch.Exec(ackResultSQL, id)
-				tx.Hint(job.Service)
+				hints.ready(job.Service)
 			}
 		})
 	})
@@ -112,7 +109,7 @@ func (q *Queue) DiscardJobs(ctx context.Context, ids []string, at time.Time) (st
 			job := jobs[id]
 			if outcomes[i] = judgeDead(job); outcomes[i] == nil && job.Status == storage.JobDead {
 				job.Status = storage.JobWithdrawn
-				batch.Exec(discardJobSQL, id, micros(at))
+				batch.Exec(withdrawJobSQL, id, micros(at))
 			}
 		}
 	})

@@ -18,8 +18,38 @@ ORDER BY timeout_at, id LIMIT $2`
 	// to its place in line.
 	releaseJobSQL = `UPDATE jobs SET status = 'pending' WHERE id = $1`
 
+	undeliverJobSQL = `UPDATE jobs SET status = 'pending', deliveries = deliveries - 1 WHERE id = $1`
+
 	buryJobSQL = `UPDATE jobs SET status = 'dead', finished_at = $2 WHERE id = $1`
 )
+
+// ReleaseClaims implements storage.Queue.
+func (q *Queue) ReleaseClaims(ctx context.Context, claims []storage.ClaimRef) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	ids := make([]string, len(claims))
+	for i := range claims {
+		ids[i] = claims[i].JobID
+	}
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
+			hints := newJobHints(tx)
+			for _, claim := range claims {
+				job := jobs[claim.JobID]
+				if job != nil && job.Status == storage.JobClaimed && job.Token == claim.Token {
+					job.Status = storage.JobPending
+					batch.Exec(undeliverJobSQL, job.ID)
+					hints.ready(job.Service)
+				}
+			}
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("release claims: %w", err)
+	}
+	return nil
+}
 
 // ExpireClaims implements storage.Queue.
 func (q *Queue) ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, limit int, dead func(storage.Job) json.RawMessage) ([]storage.Job, error) {
@@ -45,13 +75,9 @@ func (q *Queue) ExpireClaims(ctx context.Context, now time.Time, maxDeliveries, 
 		if err := tx.Run(ctx, &batch); err != nil {
 			return err
 		}
-		hinted := map[string]bool{}
+		hints := newJobHints(tx)
 		for _, job := range jobs {
-			// A job that died leaves its place to another.
-			if !hinted[job.Service] {
-				hinted[job.Service] = true
-				tx.Hint(job.Service)
-			}
+			hints.ready(job.Service) // a job that died leaves its place to another
 		}
 		return nil
 	})

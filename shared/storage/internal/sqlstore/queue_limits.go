@@ -74,7 +74,7 @@ func (q *Queue) SetLimit(ctx context.Context, limit storage.ServiceLimit) error 
 	if err == nil {
 		err = q.Write(ctx, func(ctx context.Context, tx Tx) error {
 			// Those who wait for room find out what has become of it.
-			tx.Hint(limit.Service)
+			newJobHints(tx).ready(limit.Service)
 			return q.setLimit(ctx, tx, limit)
 		})
 	}
@@ -169,8 +169,8 @@ func readLimits(ctx context.Context, tx Tx, services []string, suffix string) (m
 
 // hintRoom tells those who wait for room in a limit that this job, as it is
 // before the change, leaves its place.
-func hintRoom(tx Tx, job *lockedJob) {
+func hintRoom(hints *jobHints, job *lockedJob) {
 	if job.Status == storage.JobClaimed && job.maxClaimed != nil && *job.maxClaimed > 0 {
-		tx.Hint(job.Service)
+		hints.ready(job.Service)
 	}
 }

@@ -15,61 +15,79 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
+// planned is a statement of the queue that runs for each poll, answer or list,
+// and what each step of it that reads may read.
+type planned struct {
+	sql      string
+	args     []any
+	sqlite   []string
+	postgres []string // indexes; those of service_limits left out
+}
+
+// queueStatements are all of them.
+func queueStatements() map[string]planned {
+	deadCount, dead := listDead(storage.DeadQuery{})
+	serviceDeadCount, serviceDead := listDead(storage.DeadQuery{Service: "s"})
+	_, deadAfter := listDead(storage.DeadQuery{ListOptions: storage.ListOptions{Cursor: "c"}})
+	_, serviceDeadAfter := listDead(storage.DeadQuery{Service: "s", ListOptions: storage.ListOptions{Cursor: "c"}})
+	const limitsKey = "service_limits USING PRIMARY KEY (service=?)"
+	byID := func(sql string, args ...any) planned {
+		return planned{sql, append([]any{"j"}, args...), []string{"sqlite_autoindex_jobs_1 (id=?)"}, []string{"jobs_pkey"}}
+	}
+	ofResult := func(sql string, args ...any) planned {
+		return planned{sql, append([]any{"j"}, args...), []string{"sqlite_autoindex_job_results_1 (job_id=?)"}, []string{"job_results_pkey"}}
+	}
+	return map[string]planned{
+		"claim":              {readyJobsSQL, []any{1, "s", 1, 1}, []string{"USING INDEX jobs_ready (service=?)"}, []string{"jobs_ready"}},
+		"claim unlimited":    {freelyReadyJobsSQL, []any{1, "s", 1, 1}, []string{"USING INDEX jobs_ready (service=?)", limitsKey}, []string{"jobs_ready"}},
+		"peek":               {peekJobsSQL, []any{"s", 1, 1}, []string{"COVERING INDEX jobs_ready", limitsKey}, []string{"jobs_ready"}},
+		"get limit":          {getLimitSQL, []any{"s"}, []string{limitsKey}, nil},
+		"spend":              {spendSQL, []any{"s", 1}, []string{limitsKey}, nil},
+		"count claimed":      {countClaimedSQL, []any{"s"}, []string{"COVERING INDEX jobs_claimed (service=?)", limitsKey}, []string{"jobs_claimed"}},
+		"lock":               {lockJobSQL, []any{"j"}, []string{"sqlite_autoindex_jobs_1 (id=?)", limitsKey}, []string{"jobs_pkey"}},
+		"get":                byID(getJobSQL),
+		"input":              byID(getInputSQL),
+		"mark claimed":       byID(claimJobSQL, "w", "t", 1, 2),
+		"complete":           byID(completeJobSQL, "s", 1, "h", "l"),
+		"extend":             byID(extendClaimSQL, 1),
+		"withdraw":           byID(withdrawJobSQL, 1),
+		"release":            byID(releaseJobSQL),
+		"undeliver":          byID(undeliverJobSQL),
+		"bury":               byID(buryJobSQL, 1),
+		"requeue":            byID(requeueJobSQL, 1),
+		"expire":             {expiredJobsSQL, []any{1, 1}, []string{"USING INDEX jobs_claims (timeout_at<?)"}, []string{"jobs_claims"}},
+		"next delayed":       {nextDelayedSQL, []any{1}, []string{"jobs_delayed (available_at>?)"}, []string{"jobs_delayed"}},
+		"next timeout":       {nextTimeoutSQL, nil, []string{"jobs_claims"}, []string{"jobs_claims"}},
+		"due results":        {dueResultsSQL, []any{1, 1}, []string{"job_results_next (next_at<?)"}, []string{"job_results_next"}},
+		"held result":        {heldResultSQL, []any{"j", 1}, []string{"sqlite_autoindex_job_results_1 (job_id=?)"}, []string{"job_results_next"}},
+		"claim result":       ofResult(claimResultSQL, 1),
+		"acknowledge":        ofResult(ackResultSQL),
+		"stats ready":        {pendingStatsSQL, []any{1}, []string{"COVERING INDEX jobs_ready"}, []string{"jobs_ready"}},
+		"stats claimed":      {claimedStatsSQL, nil, []string{"COVERING INDEX jobs_claimed"}, []string{"jobs_claimed"}},
+		"stats dead":         {deadStatsSQL, nil, []string{"COVERING INDEX jobs_dead_service"}, []string{"jobs_dead_service"}},
+		"dead":               {dead.SQL, dead.Args, []string{"USING INDEX jobs_dead_newest"}, []string{"jobs_dead_newest"}},
+		"dead after":         {deadAfter.SQL, deadAfter.Args, []string{"USING INDEX jobs_dead_newest (id<?)"}, []string{"jobs_dead_newest"}},
+		"dead count":         {deadCount.SQL, deadCount.Args, []string{"COVERING INDEX jobs_dead_newest"}, []string{"jobs_dead_newest"}},
+		"service dead":       {serviceDead.SQL, serviceDead.Args, []string{"USING INDEX jobs_dead_service (service=?)"}, []string{"jobs_dead_service"}},
+		"service dead after": {serviceDeadAfter.SQL, serviceDeadAfter.Args, []string{"USING INDEX jobs_dead_service (service=? AND id<?)"}, []string{"jobs_dead_service"}},
+		"service dead count": {serviceDeadCount.SQL, serviceDeadCount.Args, []string{"COVERING INDEX jobs_dead_service (service=?)"}, []string{"jobs_dead_service"}},
+	}
+}
+
 // Finished jobs are nearly all there are: what runs for each poll must read
 // the index of its status, in the order it wants, and nothing besides.
 func TestQueuePlans_ReadTheirIndexAlone(t *testing.T) {
 	t.Parallel()
 	db := migrated(t, migrations.Queue)
-	const limitsKey = "service_limits USING PRIMARY KEY (service=?)"
-	deadCount, dead := listDead(storage.DeadQuery{})
-	serviceDeadCount, serviceDead := listDead(storage.DeadQuery{Service: "s"})
-	_, deadAfter := listDead(storage.DeadQuery{ListOptions: storage.ListOptions{Cursor: "c"}})
-	_, serviceDeadAfter := listDead(storage.DeadQuery{Service: "s", ListOptions: storage.ListOptions{Cursor: "c"}})
-	for name, test := range map[string]struct {
-		sql    string
-		tables []string // what each step that reads reads
-		args   []any
-	}{
-		"claim":              {readyJobsSQL, []string{"USING INDEX jobs_ready (service=?)"}, []any{1, "s", 1, 1}},
-		"claim unlimited":    {freelyReadyJobsSQL, []string{"USING INDEX jobs_ready (service=?)", limitsKey}, []any{1, "s", 1, 1}},
-		"input":              {getInputSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j"}},
-		"peek":               {peekJobsSQL, []string{"COVERING INDEX jobs_ready", limitsKey}, []any{"s", 1, 1}},
-		"get limit":          {getLimitSQL, []string{limitsKey}, []any{"s"}},
-		"spend":              {spendSQL, []string{limitsKey}, []any{"s", 1}},
-		"count claimed":      {countClaimedSQL, []string{"COVERING INDEX jobs_claimed (service=?)", limitsKey}, []any{"s"}},
-		"lock":               {lockJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)", limitsKey}, []any{"j"}},
-		"mark claimed":       {claimJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", "w", "t", 1, 2}},
-		"complete":           {completeJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", "s", 1, "h", "l"}},
-		"extend":             {extendClaimSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", 1}},
-		"withdraw":           {withdrawJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", 1}},
-		"release":            {releaseJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j"}},
-		"bury":               {buryJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", 1}},
-		"requeue":            {requeueJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", 1}},
-		"discard":            {discardJobSQL, []string{"sqlite_autoindex_jobs_1 (id=?)"}, []any{"j", 1}},
-		"expire":             {expiredJobsSQL, []string{"USING INDEX jobs_claims (timeout_at<?)"}, []any{1, 1}},
-		"next delayed":       {nextDelayedSQL, []string{"jobs_delayed (available_at>?)"}, []any{1}},
-		"next timeout":       {nextTimeoutSQL, []string{"jobs_claims"}, nil},
-		"due results":        {dueResultsSQL, []string{"job_results_next (next_at<?)"}, []any{1, 1}},
-		"claim result":       {claimResultSQL, []string{"sqlite_autoindex_job_results_1 (job_id=?)"}, []any{"j", 1}},
-		"acknowledge":        {ackResultSQL, []string{"sqlite_autoindex_job_results_1 (job_id=?)"}, []any{"j"}},
-		"stats ready":        {pendingStatsSQL, []string{"COVERING INDEX jobs_ready"}, []any{1}},
-		"stats claimed":      {claimedStatsSQL, []string{"COVERING INDEX jobs_claimed"}, nil},
-		"stats dead":         {deadStatsSQL, []string{"COVERING INDEX jobs_dead_service"}, nil},
-		"dead":               {dead.SQL, []string{"USING INDEX jobs_dead_newest"}, dead.Args},
-		"dead after":         {deadAfter.SQL, []string{"USING INDEX jobs_dead_newest (id<?)"}, deadAfter.Args},
-		"dead count":         {deadCount.SQL, []string{"COVERING INDEX jobs_dead_newest"}, deadCount.Args},
-		"service dead":       {serviceDead.SQL, []string{"USING INDEX jobs_dead_service (service=?)"}, serviceDead.Args},
-		"service dead after": {serviceDeadAfter.SQL, []string{"USING INDEX jobs_dead_service (service=? AND id<?)"}, serviceDeadAfter.Args},
-		"service dead count": {serviceDeadCount.SQL, []string{"COVERING INDEX jobs_dead_service (service=?)"}, serviceDeadCount.Args},
-	} {
+	for name, test := range queueStatements() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plan := slices.DeleteFunc(explain(t, db, test.sql, test.args...), func(step string) bool {
 				return strings.HasPrefix(step, "SCALAR SUBQUERY") || strings.HasPrefix(step, "CORRELATED SCALAR SUBQUERY") // its own steps follow
 			})
-			require.Len(t, plan, len(test.tables), "a step for each, so no sort either: %v", plan)
-			for i, table := range test.tables {
-				require.Contains(t, plan[i], table)
+			require.Len(t, plan, len(test.sqlite), "a step for each, so no sort either: %v", plan)
+			for i, step := range test.sqlite {
+				require.Contains(t, plan[i], step)
 			}
 		})
 	}

@@ -16,7 +16,7 @@ INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, service, 
 VALUES ($1, '', '', '', '', 0, 0, '', '{}', 0, 'withdrawn', 0, $2, '', '', $2, $2, '', '')
 ON CONFLICT DO NOTHING`
 
-	withdrawJobSQL = `UPDATE jobs SET status = 'withdrawn', finished_at = $2 WHERE id = $1`
+	withdrawJobSQL = `UPDATE jobs SET input = '{}', status = 'withdrawn', finished_at = $2 WHERE id = $1`
 )
 
 // WithdrawJobs implements storage.Queue. It makes the unknown ones first, so
@@ -54,12 +54,13 @@ func (q *Queue) withdrawJobs(ctx context.Context, ids []string, at time.Time) ([
 			return err
 		}
 		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
+			hints := newJobHints(tx)
 			for i, id := range ids {
 				job := jobs[id]
 				switch job.Status {
 				case storage.JobPending, storage.JobClaimed:
 					outcomes[i] = nil
-					hintRoom(tx, job)
+					hintRoom(hints, job)
 					job.Status = storage.JobWithdrawn
 					batch.Exec(withdrawJobSQL, id, micros(at))
 				case storage.JobWithdrawn:
