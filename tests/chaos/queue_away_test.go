@@ -22,7 +22,7 @@ import (
 const (
 	// awayVariable sets for how long a service is away.
 	awayVariable  = "POCKETFLOW_CHAOS_AWAY"
-	awayTime      = 8 * time.Second
+	awayTime      = 30 * time.Second
 	shortAwayTime = 3 * time.Second
 
 	awayTasks = 300
@@ -49,7 +49,17 @@ func timeAway(t *testing.T) time.Duration {
 // created while there is nobody to give their jobs to.
 func TestQueueAway_TasksWaitForTheQueueGatewayAndGoOn(t *testing.T) {
 	t.Parallel()
-	p, journal := onSQLite.startParts(t), suitetest.NewJournal(t)
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			queueAway(t, d.startParts(t))
+		})
+	}
+}
+
+func queueAway(t *testing.T, p parts) {
+	t.Helper()
+	journal := suitetest.NewJournal(t)
 	p.pullWorker(t, journal, "--slots="+strconv.Itoa(awaySlots), "--delay="+awayDelay.String())
 	b := queuedBatch(t, p, awayTasks, journal)
 	var creation errgroup.Group
@@ -87,7 +97,16 @@ func (b *batch) count(t *testing.T, p parts, status string) int {
 
 func TestQueueAway_ResultsWaitForTheScheduler(t *testing.T) {
 	t.Parallel()
-	p := onSQLite.startParts(t)
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			schedulerAway(t, d.startParts(t))
+		})
+	}
+}
+
+func schedulerAway(t *testing.T, p parts) {
+	t.Helper()
 	b := queuedBatch(t, p, awayTasks, suitetest.NewJournal(t))
 	require.NoError(t, b.create(t.Context()))
 	suitetest.Await(t, taskTimeout, func() error {

@@ -29,10 +29,9 @@ const (
 
 func TestQueueKill_OfWorkerGatewayAndSchedulerAppliesEachResultOnce(t *testing.T) {
 	t.Parallel()
-	sizes := map[driver]int{onSQLite: queueKillTasks, onPostgres: queueKillTasks / 4}
 	for _, d := range drivers {
 		t.Run(string(d), func(t *testing.T) {
-			size, kills := sizes[d], queueKills
+			size, kills := queueKillTasks, queueKills
 			if testing.Short() {
 				size, kills = shortQueueKillTasks, shortQueueKills
 			}
