@@ -52,6 +52,8 @@ var (
 	ErrSchemaOlder = errors.New("storage: database schema is older than this binary")
 	ErrSchemaNewer = errors.New("storage: database schema is newer than this binary")
 	ErrLocked      = errors.New("storage: database file is in use by another process")
+	// ErrUnfinishedCopy: the database holds a part of another one's rows.
+	ErrUnfinishedCopy = errors.New("storage: database is the target of a copy that has not finished")
 )
 
 // Now is the clock's time in the form that every record uses: UTC, cut to the
@@ -61,9 +63,10 @@ func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 // Base is what every role offers besides its own methods.
 type Base interface {
 	// Ready is nil when the database answers and its schema holds all that this
-	// binary needs; otherwise ErrSchemaOlder or the connection's error. A schema
-	// that a newer binary has migrated since this one opened it is no fault: the
-	// versions before go on serving until they are replaced.
+	// binary needs; otherwise ErrSchemaOlder, ErrUnfinishedCopy or the
+	// connection's error. A schema that a newer binary has migrated since this
+	// one opened it is no fault: the versions before go on serving until they
+	// are replaced.
 	Ready(ctx context.Context) error
 	// Close lets writes under way finish, then closes the database. Calls
 	// after Close fail. It may be called twice.

@@ -145,7 +145,7 @@ func parse(config Config) (*pgxpool.Config, error) {
 	}
 	settings.ConnConfig.RuntimeParams["search_path"] = config.Schema
 	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
-		settings.ConnConfig.RuntimeParams["application_name"] = "pocketflow-" + config.Schema
+		settings.ConnConfig.RuntimeParams["application_name"] = ApplicationName(config.Schema)
 	}
 	setLimit(settings.ConnConfig, idleLimit, idleInTransaction)
 	switch {

@@ -20,6 +20,7 @@ type use string
 const (
 	serving   use = "serving"   // until the process ends
 	migrating use = "migrating" // for a moment
+	copying   use = "copying"   // as a whole, to another database or from one
 )
 
 const (
@@ -41,7 +42,7 @@ func lockFile(ctx context.Context, path string, purpose use) (*fileLock, error) 
 		}
 		patience := unsaidWait
 		switch said, _ := os.ReadFile(lockName(path)); use(said) {
-		case serving:
+		case serving, copying:
 			return nil, err
 		case migrating:
 			patience = migrationWait

@@ -79,9 +79,12 @@ func (db *DB) Ready(ctx context.Context) error {
 }
 
 // Fits is nil when the schema is the very one that this binary was built for,
-// which is what a binary asks when it starts; otherwise ErrSchemaOlder,
-// ErrSchemaNewer or the connection's error.
+// which is what a binary asks when it starts; otherwise ErrUnfinishedCopy,
+// ErrSchemaOlder, ErrSchemaNewer or the connection's error.
 func (db *DB) Fits(ctx context.Context) error {
+	if err := db.whole(ctx); err != nil {
+		return err
+	}
 	version, err := db.SchemaVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("read the schema version of the %s database: %w", db.service, err)
