@@ -4,6 +4,7 @@ package ids
 
 import (
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -36,4 +37,18 @@ func New(prefix Prefix) string {
 func Valid(prefix Prefix, text string) bool {
 	rest, ok := strings.CutPrefix(text, string(prefix)+"-")
 	return ok && uuid.Validate(rest) == nil
+}
+
+// Time is when New made an id, to the millisecond; false for a text that is not
+// one.
+func Time(prefix Prefix, id string) (time.Time, bool) {
+	rest, ok := strings.CutPrefix(id, string(prefix)+"-")
+	if !ok {
+		return time.Time{}, false
+	}
+	parsed, err := uuid.Parse(rest)
+	if err != nil || parsed.Version() != 7 {
+		return time.Time{}, false
+	}
+	return time.Unix(parsed.Time().UnixTime()).UTC().Truncate(time.Millisecond), true
 }

@@ -355,3 +355,13 @@ type TaskQuery struct {
 type TaskHint struct {
 	TaskID string
 }
+
+// TaskStats tell how much there is to do.
+type TaskStats struct {
+	Unfinished   map[TaskStatus]int // every status that is not terminal, zeros too
+	NextRunnable time.Time          // as Tasks.NextRunnable
+	Outbox       int                // messages that are not acknowledged
+	// OldestOutbox is the first of their ids in order, "" when there is none:
+	// the oldest's, of ids that sort by time.
+	OldestOutbox string
+}

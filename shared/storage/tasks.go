@@ -121,6 +121,10 @@ type Tasks interface {
 	// AckOutbox deletes delivered messages; unknown ids are fine.
 	AckOutbox(ctx context.Context, ids []string) error
 
+	// Stats tells how much there is to do. It reads nothing of finished tasks,
+	// so that it may be asked every few seconds.
+	Stats(ctx context.Context) (TaskStats, error)
+
 	// Subscribe calls hint for tasks that have news, from any process on the
 	// database, until the context ends; it blocks and then returns nil. Hints
 	// may be lost or repeated (a reconnect, a full buffer): they only save

@@ -18,7 +18,7 @@ import (
 func RunTasks(t *testing.T, open func(t *testing.T) storage.Tasks) {
 	for _, group := range [][]tasksTest{
 		tasksCreateTests, tasksReadTests, tasksSettleTests, tasksInboxTests, tasksLeaseTests, tasksOutboxTests,
-		tasksMarkTests, tasksLogTests,
+		tasksMarkTests, tasksLogTests, tasksStatsTests,
 		tasksTextTests, tasksRaceTests, tasksModelTests,
 	} {
 		for _, test := range group {

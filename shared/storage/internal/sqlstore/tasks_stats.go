@@ -1,0 +1,41 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage"
+)
+
+const (
+	// One status at a time, so that each reads its own part of the index and
+	// none that of the finished tasks, which are nearly all.
+	countStatusSQL = `SELECT COUNT(*) FROM tasks WHERE status = $1`
+
+	countOutboxSQL  = `SELECT COUNT(*) FROM outbox`
+	oldestOutboxSQL = `SELECT id FROM outbox ORDER BY id LIMIT 1`
+)
+
+// Stats implements storage.Tasks.
+func (t *Tasks) Stats(ctx context.Context) (storage.TaskStats, error) {
+	stats := storage.TaskStats{Unfinished: map[storage.TaskStatus]int{}}
+	var batch Batch
+	for _, status := range storage.TaskStatuses {
+		if status.Terminal() {
+			continue
+		}
+		batch.Query(func(row Row) error {
+			var count int
+			err := row.Scan(&count)
+			stats.Unfinished[status] = count
+			return err
+		}, countStatusSQL, string(status))
+	}
+	batch.Query(func(row Row) error { return row.Scan(intoTime(&stats.NextRunnable)) }, nextRunnableSQL)
+	batch.Query(func(row Row) error { return row.Scan(&stats.Outbox) }, countOutboxSQL)
+	batch.Query(func(row Row) error { return row.Scan(&stats.OldestOutbox) }, oldestOutboxSQL)
+	if err := t.Read().Run(ctx, &batch); err != nil {
+		return storage.TaskStats{}, fmt.Errorf("task stats: %w", err)
+	}
+	return stats, nil
+}
