@@ -37,17 +37,17 @@ func NewClient(base string, hc *http.Client) (*Client, error) {
 }
 
 // NewHTTPClient makes an http.Client for calls between services: connections
-// are kept and reused, dialling is bounded, the time of a call is its
-// context's affair.
+// are kept and reused, the replicas behind a name get requests by turns,
+// dialling is bounded, the time of a call is its context's affair.
 func NewHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{Transport: newSpread(&http.Transport{
 		MaxIdleConns:          1024,
 		MaxIdleConnsPerHost:   256,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ExpectContinueTimeout: time.Second,
-	}}
+	}, dialer)}
 }
 
 // Call is one request. In (JSON) and Out may be nil.

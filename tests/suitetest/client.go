@@ -5,7 +5,6 @@ package suitetest
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -43,9 +42,9 @@ func Connect(t testing.TB, url string) *Client {
 // ConnectEach makes the clients of services that are reached directly.
 func ConnectEach(t testing.TB, at Bases) *Client {
 	t.Helper()
-	transport := httpx.NewHTTPClient().Transport.(*http.Transport)
-	t.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Transport: transport, Timeout: at.Impatience}
+	hc := httpx.NewHTTPClient()
+	hc.Timeout = at.Impatience
+	t.Cleanup(hc.CloseIdleConnections)
 	workers, err1 := registryapi.NewClient(at.Registry, hc)
 	flows, err2 := catalogapi.NewClient(at.Catalog, hc)
 	tasks, err3 := schedulerapi.NewClient(at.Scheduler, hc)
