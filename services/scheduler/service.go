@@ -68,7 +68,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	requests, err := httpx.NewMetrics(deps.Metrics, "scheduler")
+	counts, err := newMetrics(deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	s.outbox = outbox.New(outbox.Deps{
 		Store: store, Queue: queue, Results: intake, Alone: ownership == runner.Exclusive,
-		Log: deps.Log, Now: storage.Now,
+		Log: deps.Log, Metrics: counts.outbox, Now: storage.Now,
 	})
 	s.runner = runner.New(runner.Config{
 		Owner: owner, Ownership: ownership,
@@ -102,16 +102,19 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 			MaxParallel: cfg.MaxParallel, MaxNesting: cfg.MaxNesting,
 		},
 	}, runner.Deps{
-		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Now: storage.Now,
+		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Metrics: counts.runner, Now: storage.Now,
 		Executor: execute.New(execute.Deps{
-			Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Logs: logs, Log: deps.Log,
+			Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Logs: logs, Log: deps.Log, Metrics: counts.calls,
 		}),
 	})
 	s.routes = api.Routes(api.Deps{
 		Store: store, Plans: cache, Runner: s.runner, Results: intake, Logs: logs, Now: storage.Now,
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
 	})
-	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, s.routes); err != nil {
+	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: counts.requests}, s.routes); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	if err = s.observe(deps.Metrics, deps.Log, cfg.MaxInFlight); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return s, nil

@@ -32,6 +32,7 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	httpx.NameTask(w, id)
 	outcome, err := a.append(r.Context(), storage.InboxEvent{
 		TaskID: id, SourceID: cancelSource, Kind: storage.EventCancel, Data: json.RawMessage("{}"), At: a.Now(),
 	})
@@ -56,6 +57,7 @@ func (a *api) signal(w http.ResponseWriter, r *http.Request) error {
 	if err := checkSignal(req); err != nil {
 		return err
 	}
+	httpx.NameTask(w, req.TaskID)
 	event := engine.Event{Kind: storage.EventSignal, Signal: &engine.Signal{
 		Key: req.Key, Value: req.Value, DecidedBy: req.DecidedBy, Comment: req.Comment,
 	}}
@@ -122,6 +124,7 @@ func (a *api) runOnce(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	httpx.NameTask(w, id)
 	if err := a.Runner.RunOnce(r.Context(), id); err != nil {
 		return problem(err, id)
 	}

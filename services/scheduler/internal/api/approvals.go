@@ -44,6 +44,7 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) error {
 	if err := checkDecide(req); err != nil {
 		return err
 	}
+	httpx.NameTask(w, req.TaskID)
 	err := a.Approvals.Decide(r.Context(), approvals.Decision{
 		TaskID: req.TaskID, RunID: req.RunID, Digest: req.Digest, Value: req.Decision, By: req.DecidedBy, Comment: req.Comment,
 	})

@@ -48,6 +48,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return problem(err, "")
 	}
+	httpx.NameTask(w, outcome.Task.ID)
 	if errors.Is(outcome.Err, storage.ErrConflict) {
 		return errs.New(errs.RequestIDReused, "the request id %q made the task %s from another request", req.RequestID, outcome.Task.ID)
 	}

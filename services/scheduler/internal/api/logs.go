@@ -27,6 +27,7 @@ func (a *api) logs(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return problem(err, query.TaskID)
 	}
+	httpx.NameTask(w, log.Run.TaskID)
 	return httpx.WriteJSON(w, http.StatusOK, schedulerapi.RunLog{
 		Content: log.Text, TaskID: log.Run.TaskID, Status: string(log.Status),
 	})

@@ -19,6 +19,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	httpx.NameTask(w, id)
 	task, err := a.Store.GetTask(r.Context(), id)
 	if err != nil {
 		return problem(err, id)
@@ -51,6 +52,7 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	httpx.NameTask(w, id)
 	runs, err := a.Store.ListRuns(r.Context(), id)
 	if err != nil {
 		return problem(err, id)
@@ -82,6 +84,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	httpx.NameTask(w, id)
 	events, err := a.Store.ListEvents(r.Context(), id, int64(after), limit)
 	if err != nil {
 		return problem(err, id)

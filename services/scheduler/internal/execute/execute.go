@@ -57,11 +57,15 @@ type Deps struct {
 	Scripts *Scripts
 	Logs    Logs // of scripts
 	Log     *zap.Logger
+	Metrics *Metrics // nil: nobody looks at them
 }
 
 // New makes an executor.
 func New(deps Deps) *Executor {
-	return &Executor{push: newPush(deps.Pool), funcs: deps.Funcs, scripts: deps.Scripts, logs: deps.Logs, log: deps.Log}
+	if deps.Metrics == nil {
+		deps.Metrics = newMetrics()
+	}
+	return &Executor{push: newPush(deps.Pool, deps.Metrics), funcs: deps.Funcs, scripts: deps.Scripts, logs: deps.Logs, log: deps.Log}
 }
 
 // Do carries out one attempt. It returns when the attempt has ended, within

@@ -34,12 +34,13 @@ type Pool interface {
 
 // push calls workers over HTTP.
 type push struct {
-	pool   Pool
-	client *http.Client
+	pool    Pool
+	client  *http.Client
+	metrics *Metrics
 }
 
-func newPush(pool Pool) *push {
-	return &push{pool: pool, client: &http.Client{
+func newPush(pool Pool, metrics *Metrics) *push {
+	return &push{pool: pool, metrics: metrics, client: &http.Client{
 		Transport: &http.Transport{
 			// A name that was fit to register may resolve to what is not.
 			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: netguard.Control}).DialContext,
@@ -62,6 +63,7 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 	}
 	worker, err := p.pool.Pick(ctx, want)
 	if err != nil {
+		p.metrics.called(CodeNoWorker)
 		return failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service).RunResult
 	}
 	if x.Timeout > 0 {
@@ -84,7 +86,7 @@ func (p *push) inTurn(ctx context.Context, want workers.Want, c call) failure {
 	routing := c.execution.Exec.Routing
 	for n := 1; ; n++ {
 		want.Tried[c.worker.ID] = true
-		result, moveOn := p.call(ctx, c)
+		result, moveOn := p.counted(ctx, c)
 		c.worker.Done()
 		result.WorkerID, result.WorkerURL = c.worker.ID, c.worker.URL
 		if !moveOn || n == routing.MaxAttempts {
@@ -124,6 +126,22 @@ type call struct {
 	execution engine.Execution
 	worker    *workers.Taken
 	body      []byte
+}
+
+// counted is call with its result counted.
+func (p *push) counted(ctx context.Context, c call) (result failure, moveOn bool) {
+	p.metrics.inFlight.Inc()
+	result, moveOn = p.call(ctx, c)
+	p.metrics.inFlight.Dec()
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		p.metrics.called(callCanceled)
+	case result.Error != nil:
+		p.metrics.called(result.Error.Code)
+	default:
+		p.metrics.called(callOK)
+	}
+	return result, moveOn
 }
 
 // call makes one request. moveOn tells that the worker never took the work, so

@@ -89,6 +89,7 @@ func (d *Deliverer) put(ctx context.Context, p []outgoing) error {
 		for i, o := range p {
 			ids[i] = o.messageID
 		}
+		d.Metrics.delivered.Add(float64(len(ids)))
 		return d.acknowledge(ctx, ids)
 	case isAway(err) || ctx.Err() != nil:
 		return err
@@ -147,6 +148,7 @@ func (d *Deliverer) refuse(ctx context.Context, o outgoing, cause error) error {
 	if err != nil {
 		return fmt.Errorf("end the run of job %s: %w", o.job.ID, err)
 	}
+	d.Metrics.refused.Inc()
 	return d.acknowledge(ctx, []string{o.messageID})
 }
 
@@ -159,6 +161,7 @@ func (d *Deliverer) withdraw(ctx context.Context, taken withdrawals) error {
 	if err := d.Queue.WithdrawJobs(call, taken.jobIDs); err != nil {
 		return err
 	}
+	d.Metrics.delivered.Add(float64(len(taken.jobIDs)))
 	return d.acknowledge(ctx, taken.messageIDs)
 }
 

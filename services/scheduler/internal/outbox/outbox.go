@@ -62,9 +62,10 @@ type Deps struct {
 	Results Results // of jobs that the queue refuses
 	// Alone says that no other process can be delivering: what is in the outbox
 	// at the start is left from a crash, and nobody's.
-	Alone bool
-	Log   *zap.Logger
-	Now   func() time.Time
+	Alone   bool
+	Log     *zap.Logger
+	Metrics *Metrics // nil: nobody looks at them
+	Now     func() time.Time
 }
 
 // Deliverer delivers. Make it with New, then Run it.
@@ -76,6 +77,9 @@ type Deliverer struct {
 
 // New makes a deliverer. It starts nothing.
 func New(deps Deps) *Deliverer {
+	if deps.Metrics == nil {
+		deps.Metrics = newMetrics()
+	}
 	return &Deliverer{Deps: deps, offered: make(chan storage.OutboxMessage, offers)}
 }
 
@@ -127,6 +131,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			d.Metrics.failures.Inc()
 			if failures == 0 {
 				d.Log.Warn("queue_unreachable", zap.Int("messages", len(messages)), zap.Error(err))
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -53,6 +54,7 @@ func (d *drive) try(ctx context.Context, inputs []input, extent extent) (*comput
 	if err := d.prepare(ctx, inputs); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	s, err := d.compute(inputs, extent)
 	if err != nil {
 		return nil, err
@@ -66,6 +68,7 @@ func (d *drive) try(ctx context.Context, inputs []input, extent extent) (*comput
 	case outcome.Err != nil:
 		return s, outcome.Err
 	}
+	d.r.Metrics.stepSeconds.Observe(time.Since(began).Seconds())
 	d.committed(s)
 	d.afterCommit(s, outcome)
 	return s, nil
@@ -198,6 +201,7 @@ func (r *Runner) patiently(ctx context.Context, what string, call func() error) 
 }
 
 func (d *drive) committed(s *computed) {
+	d.r.Metrics.committed(&s.record, d.created)
 	d.state, d.seq, d.inboxDone = s.state, s.record.Seq, s.record.InboxDone
 	for _, runID := range s.ended {
 		if cancel := d.running[runID]; cancel != nil {

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
@@ -48,6 +49,9 @@ func (r *Runner) insert(ctx context.Context, task storage.NewTask) (storage.Crea
 	if err != nil {
 		return storage.CreateOutcome{}, err
 	}
+	if outcomes[0].Err == nil && !outcomes[0].Existing {
+		r.Metrics.created.Inc()
+	}
 	return outcomes[0], nil
 }
 
@@ -66,6 +70,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 			letGo()
 		}
 	}()
+	began := time.Now()
 	s, err := d.compute([]input{{event: engine.Event{Kind: storage.EventStarted, At: task.CreatedAt, Limits: &r.Limits}}}, goOn)
 	if err != nil {
 		return storage.CreateOutcome{}, err
@@ -88,6 +93,7 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 	}
 	r.setEpoch(h, firstEpoch)
 	d.lease.Epoch = firstEpoch
+	r.Metrics.stepSeconds.Observe(time.Since(began).Seconds())
 	d.committed(s)
 	if s.record.Release {
 		if !s.record.RunnableAt.IsZero() {

@@ -29,6 +29,7 @@ type drive struct {
 	log     *zap.Logger
 	program engine.Program
 	extent  extent
+	created time.Time // the task
 
 	// What is committed.
 	lease     storage.LeaseRef
@@ -62,7 +63,7 @@ const (
 // begin.
 func (r *Runner) newDrive(h *held, task storage.Task, extent extent) *drive {
 	return &drive{
-		r: r, held: h, extent: extent,
+		r: r, held: h, extent: extent, created: task.CreatedAt,
 		log:   r.Log.With(zap.String("task_id", task.ID)),
 		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
 		seq:   task.Seq, inboxDone: task.InboxDone,
@@ -188,7 +189,11 @@ func (d *drive) attempt(ctx context.Context, x engine.Execution) (result engine.
 			}}, nil
 		}
 	}()
+	began := time.Now()
 	result, err = d.r.Executor.Do(ctx, d.lease.TaskID, x)
+	if err == nil {
+		d.r.Metrics.executed(x, result, time.Since(began))
+	}
 	if err == nil && rawjson.TooDeep(result.Result) {
 		result.Result = nil
 		result.Error = &engine.RunError{
@@ -337,13 +342,16 @@ func (d *drive) giveUp(cause error) {
 	again := d.r.Now()
 	switch {
 	case errors.Is(cause, errLeaseLost):
+		d.r.Metrics.leaseLosses.Inc()
 		d.log.Warn("lease_lost", zap.Int64("epoch", d.lease.Epoch))
 		return
 	case errors.Is(cause, errCutOff):
 	case errs.CodeOf(cause) == errs.Unavailable || errs.CodeOf(cause) == errs.DeadlineExceeded:
+		d.r.Metrics.putOff.Inc()
 		d.log.Warn("task_put_off", zap.Error(cause))
 		again = again.Add(retryTaskAfter)
 	default:
+		d.r.Metrics.givenUp.Inc()
 		d.log.Error("task_given_up", zap.Error(cause))
 		again = again.Add(retryBrokenTaskAfter)
 	}

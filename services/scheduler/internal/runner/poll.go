@@ -69,6 +69,7 @@ func (r *Runner) claim(ctx context.Context, places int) (claimed int, err error)
 		var tasks []storage.Task
 		tasks, err = r.Store.ClaimTasks(ctx, r.claimParams(), places)
 		claimed = len(tasks)
+		r.Metrics.claimed.Add(float64(claimed))
 		for _, task := range tasks {
 			r.start(task, goOn)
 		}

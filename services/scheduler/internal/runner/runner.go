@@ -83,6 +83,7 @@ type Deps struct {
 	Executor Executor
 	Outbox   Outbox
 	Log      *zap.Logger
+	Metrics  *Metrics         // nil: nobody looks at them
 	Now      func() time.Time // storage.Now but in tests
 }
 
@@ -109,6 +110,9 @@ type Runner struct {
 
 // New makes a runner. It starts nothing.
 func New(config Config, deps Deps) *Runner {
+	if deps.Metrics == nil {
+		deps.Metrics = newMetrics()
+	}
 	return &Runner{
 		Config: config, Deps: deps, recent: newRecent(),
 		wake: make(chan struct{}, 1), stopping: make(chan struct{}),

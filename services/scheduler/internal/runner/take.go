@@ -114,6 +114,7 @@ func (d *drive) cancelUnread(ctx context.Context, task storage.Task) error {
 		err = outcome.Err
 	}
 	if err == nil {
+		d.r.Metrics.committed(&record, d.created)
 		d.r.Outbox.Offer(record.Outbox)
 	}
 	return err

@@ -90,6 +90,23 @@ func NewPool(config Config, registry Registry, log *zap.Logger) *Pool {
 	}
 }
 
+// Load is how busy a pool's workers are.
+type Load struct {
+	Workers int // online, as far as is known here
+	Waiting int // executions that wait for a worker, or for a place in one
+}
+
+// Load tells how busy the workers are.
+func (p *Pool) Load() Load {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	load := Load{Workers: len(p.byID)}
+	for _, s := range p.byService {
+		load.Waiting += len(s.waiting)
+	}
+	return load
+}
+
 // Run keeps the snapshot fresh until ctx ends.
 func (p *Pool) Run(ctx context.Context) {
 	version, away := "", false
