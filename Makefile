@@ -68,11 +68,12 @@ clean: ## Remove what the other targets built
 # Overrides in deploy/compose to start with, for example WITH=observability.
 WITH    ?=
 COMPOSE := VERSION='$(VERSION)' COMMIT='$(COMMIT)' docker compose -f docker-compose.yml
-# Every override, so that whatever was started is stopped too.
+# Every override, so that whatever was started is stopped too. The one for
+# Postgres leaves the volumes of the SQLite databases out.
 ALL     := $(patsubst %,-f %,$(wildcard deploy/compose/*.yml))
 
 images: ## Build the container images pocketflow/<service>:$(VERSION)
-	$(COMPOSE) -f deploy/compose/postgres.yml build
+	$(COMPOSE) --profile cli build
 
 up: ## Start the suite in containers, on SQLite; WITH=observability adds Prometheus
 	$(COMPOSE) $(WITH:%=-f deploy/compose/%.yml) up --build --detach --wait --remove-orphans
@@ -81,10 +82,11 @@ up-postgres: ## The same on Postgres, with replicas
 	@$(MAKE) --no-print-directory up WITH='postgres $(WITH)'
 
 down: ## Stop the containers and keep the data
-	$(COMPOSE) $(ALL) down --remove-orphans
+	$(COMPOSE) $(ALL) --profile '*' down --remove-orphans
 
 down-volumes: ## Stop the containers and delete the data
-	$(COMPOSE) $(ALL) down --remove-orphans --volumes
+	$(COMPOSE) $(ALL) --profile '*' down --volumes
+	$(COMPOSE) down --remove-orphans --volumes
 
 logs: ## Follow the containers' logs
 	$(COMPOSE) $(ALL) logs --follow --tail 100
