@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone clean images up up-postgres down down-volumes logs
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm clean images up up-postgres down down-volumes logs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ tidy: ## Tidy the go.mod of every module
 
 standalone: ## Build and vet each module by itself, without go.work
 	@$(call each_module,go build -buildvcs=false ./... && go vet ./...)
+
+# A module apart, so that no requirement of Helm or Kubernetes is the product's.
+helm: ## Lint and render the Helm chart, and hold it to Kubernetes' schemas
+	cd deploy/helm/charttest && GOWORK=off go test -count=1 -timeout 5m ./...
 
 clean: ## Remove what the other targets built
 	rm -rf bin .bin
