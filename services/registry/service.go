@@ -53,6 +53,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	members := roster.New(store, roster.Config{Log: deps.Log, TTL: cfg.TTL, Keep: cfg.Keep, Addresses: policy})
+	if err := members.Observe(deps.Metrics); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	routes := api.Routes(members)
 	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {

@@ -22,9 +22,10 @@ type Metrics struct {
 	inFlight prometheus.Gauge
 }
 
-// NewMetrics makes and registers the metrics of a service's requests.
+// NewMetrics makes and registers the metrics of a service's requests. The label
+// is component because scrapers on Kubernetes set one of the name service.
 func NewMetrics(registerer prometheus.Registerer, service string) (*Metrics, error) {
-	of := prometheus.Labels{"service": service}
+	of := prometheus.Labels{"component": service}
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pocketflow_http_requests_total", ConstLabels: of,

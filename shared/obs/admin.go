@@ -25,6 +25,8 @@ func AdminHandler(t *Telemetry) http.Handler {
 	mux.HandleFunc("/log/level", func(w http.ResponseWriter, r *http.Request) {
 		before := t.Level.Level()
 		r.Body = http.MaxBytesReader(w, r.Body, maxLevelBody)
+		// What curl -d says by itself would have the body read as a form.
+		r.Header.Set("Content-Type", "application/json")
 		t.Level.ServeHTTP(w, r)
 		if after := t.Level.Level(); after != before {
 			t.Log.Warn("log_level_changed", zap.Stringer("before", before), zap.Stringer("after", after))
