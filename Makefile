@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm clean images up up-postgres down down-volumes logs
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm clean images up up-postgres down down-volumes logs record-statements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test: ## Run all tests: unit, conformance, contract, chaos, quick start, reposit
 postgres: ## Run the storage tests that need a server's URL, against one started for them
 	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
 		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/{postgres,internal/sqlstore}
+
+# In the commit before a migration is added: docs/upgrades.md says why.
+record-statements: ## Record what this version says to its databases, for tests of the next migration
+	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
+		env POCKETFLOW_RECORD_STATEMENTS=$(CURDIR)/tests/conformance/testdata/older \
+		go test -count=1 -timeout 10m -run TestRecordStatements github.com/pocketflowgo/pocketflow/shared/storage/connect
 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)

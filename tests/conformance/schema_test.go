@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -101,6 +102,8 @@ type database struct {
 	// goose's.
 	read      func(t *testing.T) schema
 	leftovers func(t *testing.T) []string
+	// open opens it beside whatever else has it.
+	open func(t *testing.T) *sql.DB
 }
 
 func newDatabase(t *testing.T, service, dialect string) database {
@@ -118,6 +121,7 @@ func newSQLite(t *testing.T, service string) database {
 		target:    migrate.Target{Service: service, DSN: "sqlite://" + path},
 		read:      func(t *testing.T) schema { return readSQLite(t, path) },
 		leftovers: func(t *testing.T) []string { return sqliteObjects(t, path) },
+		open:      func(t *testing.T) *sql.DB { return openSQLite(t, path) },
 	}
 }
 
@@ -128,6 +132,7 @@ func newPostgres(t *testing.T, service string) database {
 		target:    migrate.Target{Service: service, DSN: dsn},
 		read:      func(t *testing.T) schema { return readPostgres(t, dsn, service) },
 		leftovers: func(t *testing.T) []string { return postgresObjects(t, dsn, service) },
+		open:      func(t *testing.T) *sql.DB { return openPostgres(t, dsn, service) },
 	}
 }
 

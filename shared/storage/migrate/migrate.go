@@ -39,6 +39,15 @@ func Up(ctx context.Context, target Target) (Status, error) {
 	})
 }
 
+// UpTo applies the migrations up to the given version that the database has not
+// seen. ErrSchemaNewer as with Up.
+func UpTo(ctx context.Context, target Target, version int64) (Status, error) {
+	return change(ctx, target, "migrate up", func(provider *goose.Provider) error {
+		_, err := provider.UpTo(ctx, version)
+		return err
+	})
+}
+
 // Down takes back the last migration. ErrSchemaNewer when this binary does not
 // have it.
 func Down(ctx context.Context, target Target) (Status, error) {
