@@ -55,15 +55,10 @@ func TestPods_AreGivenSettingsThatTheirBinaryHas(t *testing.T) {
 	for name, values := range examples(t) {
 		for _, p := range pods(t, decode(t, values)) {
 			service := strings.TrimSuffix(p.component(), "-migrate")
-			var known map[string]bool
-			switch {
-			case service == "test":
-				known = settingsIn(t, "services/gateway")
-			case service != p.component():
-				known = settingsIn(t, "services/pocketflow/internal/cli")
-			default:
-				known = settingsIn(t, "services/"+service, "shared")
+			if service == "test" {
+				service = "gateway"
 			}
+			known := settingsIn(t, "services/"+service, "shared")
 			for _, notOur := range notOurs {
 				known[notOur] = true
 			}
@@ -174,10 +169,10 @@ func TestMigrations_RunOncePerServiceBeforeIt(t *testing.T) {
 		require.Equal(t, "pre-install,pre-upgrade", job.Annotations["helm.sh/hook"])
 		require.Equal(t, core.RestartPolicyNever, job.Spec.Template.Spec.RestartPolicy)
 		require.Empty(t, job.Spec.Template.Spec.ServiceAccountName, "the release's own is not there before the first install")
-		args := job.Spec.Template.Spec.Containers[0].Args
-		require.Equal(t, []string{"migrate", "up", "--service"}, args[:3])
-		require.DirExists(t, filepath.Join(root, "migrations", args[3]))
-		require.Equal(t, "false", podOf(t, all, service).env(t)["AUTO_MIGRATE"].Value)
+		container, served := job.Spec.Template.Spec.Containers[0], podOf(t, all, service)
+		require.Equal(t, []string{"migrate", "up"}, container.Args)
+		require.Equal(t, served.main().Image, container.Image, "both know the same schema")
+		require.Equal(t, "false", served.env(t)["AUTO_MIGRATE"].Value)
 	}
 }
 

@@ -93,7 +93,7 @@ func TestImages_AreNamedByServiceAndDigestFirst(t *testing.T) {
 	t.Parallel()
 	all := decode(t, examples(t)["full"])
 	require.Equal(t, "registry.example.com/mirror/pocketflow/scheduler:v1.2.3", podOf(t, all, "scheduler").main().Image)
-	require.Equal(t, "registry.example.com/mirror/pocketflow/pocketflow:v1.2.4", podOf(t, all, "registry-migrate").main().Image)
+	require.Equal(t, "registry.example.com/mirror/pocketflow/registry:v1.2.4", podOf(t, all, "registry-migrate").main().Image)
 	require.Regexp(t, `^registry\.example\.com/mirror/pocketflow/flow-catalog@sha256:[0-9a-f]{64}$`, podOf(t, all, "flow-catalog").main().Image)
 	for _, p := range pods(t, all) {
 		require.Equal(t, []core.LocalObjectReference{{Name: "registry-login"}}, p.spec.ImagePullSecrets, p)
@@ -106,6 +106,8 @@ func TestAutoscaling_TakesTheReplicasOver(t *testing.T) {
 	t.Parallel()
 	all := decode(t, examples(t)["full"])
 	scalers := only[*autoscaling.HorizontalPodAutoscaler](all)
+	documented, err := os.ReadFile(filepath.Join(root, "docs", "metrics.md"))
+	require.NoError(t, err)
 	require.Len(t, scalers, 2)
 	for _, service := range []string{"scheduler", "queue-gateway"} {
 		scaler := scalers["flows-"+service]
@@ -113,10 +115,38 @@ func TestAutoscaling_TakesTheReplicasOver(t *testing.T) {
 		deployment := only[*apps.Deployment](all)[scaler.Spec.ScaleTargetRef.Name]
 		require.NotNil(t, deployment, service)
 		require.Nil(t, deployment.Spec.Replicas, "an upgrade would undo what the scaler chose")
-		require.False(t, scaler.Spec.Metrics[0].Pods.Target.AverageValue.IsZero())
+		metric := scaler.Spec.Metrics[0].Pods
+		require.False(t, metric.Target.AverageValue.IsZero())
+		require.Contains(t, string(documented), "`"+metric.Metric.Name+"` | gauge", "the page is held to what the services expose")
 		require.NotNil(t, scaler.Spec.Behavior)
 	}
 	require.EqualValues(t, 12, scalers["flows-scheduler"].Spec.MaxReplicas)
+}
+
+// Profiles and metrics are neither where callers are, nor in a Service that may
+// be published.
+func TestAdmin_IsForOperatorsAlone(t *testing.T) {
+	t.Parallel()
+	all := decode(t, examples(t)["full"])
+	rules := network{t, only[*networking.NetworkPolicy](all)}
+	for _, service := range services {
+		p := podOf(t, all, service)
+		require.Equal(t, ":9000", p.env(t)["ADMIN_ADDR"].Value)
+		require.Equal(t, "admin", p.env(t)["METRICS_AT"].Value)
+		for _, rule := range rules.policies["flows-"+service].Spec.Ingress {
+			admin := rule.Ports[0].Port.StrVal == "admin"
+			require.Len(t, rule.Ports, 1)
+			for _, peer := range rule.From {
+				monitors := peer.NamespaceSelector != nil && peer.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] == "monitoring"
+				require.Equal(t, admin, monitors, service)
+			}
+		}
+	}
+	for _, service := range only[*core.Service](all) {
+		for _, port := range service.Spec.Ports {
+			require.True(t, port.Name == "http" || service.Spec.ClusterIP == core.ClusterIPNone, service.Name)
+		}
+	}
 }
 
 func TestIngress_LeadsToTheGateway(t *testing.T) {
@@ -138,9 +168,15 @@ func TestServiceMonitor_FindsEveryService(t *testing.T) {
 	monitor := only[*monitoring.ServiceMonitor](all)["flows"]
 	require.NotNil(t, monitor)
 	require.Equal(t, "prometheus", monitor.Labels["release"])
-	for name, service := range only[*core.Service](all) {
-		require.True(t, labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)), name)
-		require.Equal(t, service.Spec.Ports[0].Name, monitor.Spec.Endpoints[0].Port)
+	found := map[string]bool{}
+	for _, service := range only[*core.Service](all) {
+		require.True(t, labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)), service.Name)
+		for _, port := range service.Spec.Ports {
+			if port.Name == monitor.Spec.Endpoints[0].Port {
+				found[service.Labels["app.kubernetes.io/component"]] = true
+			}
+		}
 	}
+	require.Len(t, found, len(services))
 	require.Equal(t, []string{namespace}, monitor.Spec.NamespaceSelector.MatchNames)
 }

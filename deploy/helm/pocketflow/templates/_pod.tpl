@@ -33,6 +33,10 @@ spec:
       ports:
         - name: http
           containerPort: {{ .service.port }}
+        {{- if $root.Values.admin.enabled }}
+        - name: admin
+          containerPort: {{ $root.Values.admin.port }}
+        {{- end }}
       env:
         - name: {{ .service.env }}_ADDR
           value: ":{{ .service.port }}"
@@ -41,6 +45,12 @@ spec:
           value: "true"
         - name: DRAIN_TIMEOUT
           value: {{ printf "%ds" (int $root.Values.stop.drainSeconds) }}
+        {{- if $root.Values.admin.enabled }}
+        - name: ADMIN_ADDR
+          value: ":{{ $root.Values.admin.port }}"
+        - name: METRICS_AT
+          value: admin
+        {{- end }}
         {{- if $sqlite }}
         - name: {{ .service.env }}_DB
           value: sqlite:///data/{{ .service.schema }}.db
