@@ -132,6 +132,38 @@ func TestCopy_KeepsServicesOutOfItsSource(t *testing.T) {
 	}
 }
 
+func TestCopy_RefusesASecondOne(t *testing.T) {
+	t.Parallel()
+	dir, others := suiteOf(t), suiteOf(t)
+	for _, to := range []string{filepath.Join(t.TempDir(), "data"), pgtest.DSN(t)} {
+		asked := false
+		_, err := transfer.Copy(t.Context(), transfer.Params{Pairs: pairsOf(dir, to), Tell: func(transfer.Progress) {
+			if !asked {
+				asked = true
+				_, err := transfer.Copy(t.Context(), transfer.Params{Pairs: pairsOf(others, to)})
+				require.ErrorIs(t, err, transfer.ErrInUse)
+			}
+		}})
+		require.NoError(t, err)
+		require.True(t, asked)
+	}
+}
+
+// Rows are all that moves: what else holds data would be forgotten.
+func TestSchema_HasNoSequences(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.DSN(t)
+	move(t, suiteOf(t), postgres)
+	conn, err := pgx.Connect(t.Context(), postgres)
+	require.NoError(t, err)
+	rows, err := conn.Query(t.Context(), `SELECT relname::text FROM pg_class WHERE relkind = 'S' AND relname NOT LIKE 'goose\_db\_version%'`)
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Empty(t, names)
+	require.NoError(t, conn.Close(t.Context()))
+}
+
 func TestCopy_RefusesAnotherSchema(t *testing.T) {
 	t.Parallel()
 	params := func(from, to string) transfer.Params { return transfer.Params{Pairs: pairsOf(from, to)} }

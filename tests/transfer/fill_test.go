@@ -40,7 +40,7 @@ var odd = values{
 // plain are values as they mostly are.
 var plain = values{
 	text: func(n int) string {
-		return fmt.Sprintf(`{"text": "%s", "n": %d}`, strings.Repeat("word ", n%20), n)
+		return fmt.Sprintf(`{"text": %q, "n": %d}`, strings.Repeat("word ", n%20), n)
 	},
 	int:  func(n int) int64 { return 1764000000000000 + int64(n) },
 	real: func(n int) float64 { return float64(n) / 10 },
@@ -108,8 +108,8 @@ func fill(t testing.TB, dir string, v values, rows int, only ...string) {
 	}
 }
 
-// openSQLite opens a file from outside. Rows may come before those that they
-// refer to.
+// openSQLite opens a file from outside, where rows may come before those that
+// they refer to.
 func openSQLite(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)

@@ -118,7 +118,7 @@ func insertChunks(ctx context.Context, tx *sql.Tx, t table, c chunks) (rest [][]
 	if err != nil {
 		return nil, err
 	}
-	defer statement.Close()
+	defer func() { err = errors.Join(err, statement.Close()) }()
 	args := make([]any, 0, c.size*len(t.columns))
 	rest = c.rows
 	for len(rest) >= c.size {

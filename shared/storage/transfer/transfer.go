@@ -136,7 +136,7 @@ func (p *pair) asSource(ctx context.Context, db *database) error {
 	if err := db.checkVersion(); err != nil {
 		return fail(err)
 	}
-	if err := db.conn.freeze(ctx, db.tables); err != nil {
+	if err := db.freeze(ctx, db.tables); err != nil {
 		return fail(err)
 	}
 	return nil
@@ -168,8 +168,6 @@ func (all pairs) claimTargets(ctx context.Context) error {
 // checkTarget refuses what is not to be written to. When one target's mark says
 // that all were compared, those without a mark had theirs taken away by that
 // copy already.
-//
-//nolint:revive // compared is what the caller found, not a switch between two behaviours
 func (p *pair) checkTarget(ctx context.Context, compared bool) error {
 	to := p.to
 	switch {
@@ -208,7 +206,7 @@ func (p *pair) claimTarget(ctx context.Context) error {
 		}
 	}
 	// One that opened the database just before the mark was set is seen now.
-	return p.to.conn.alone(ctx)
+	return p.to.alone(ctx)
 }
 
 // migrateTarget lets go of the target meanwhile, as SQLite has one user.
@@ -237,7 +235,7 @@ func (all pairs) releaseTargets(ctx context.Context) error {
 		}
 	}
 	for _, one := range all {
-		if err := one.to.conn.loaded(ctx, one.tables); err != nil {
+		if err := one.to.loaded(ctx, one.tables); err != nil {
 			return fmt.Errorf("%s: %w", one.to.name, err)
 		}
 	}
