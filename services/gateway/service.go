@@ -11,6 +11,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/gateway/internal/cors"
 	"github.com/pocketflowgo/pocketflow/services/gateway/internal/proxy"
+	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
 
@@ -27,6 +28,7 @@ type Deps struct {
 type Service struct {
 	routes  []httpx.Route
 	handler http.Handler
+	peers   []app.Peer
 }
 
 // New makes a gateway. It starts nothing and asks nothing of the services,
@@ -36,12 +38,14 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	backends := map[proxy.Service]*proxy.Backend{}
+	var peers []app.Peer
 	for _, b := range cfg.backends() {
 		base, err := url.Parse(b.base)
 		if err != nil {
 			return nil, fmt.Errorf("URL of the %s: %w", b.service, err)
 		}
 		backends[b.service] = proxy.NewBackend(b.service, base, deps.HTTP.Transport)
+		peers = append(peers, app.Peer{Name: string(b.service), URL: b.base})
 	}
 	routes := []httpx.Route{{Method: http.MethodGet, Path: "/openapi.yaml", Handler: serveOpenAPI}}
 	for _, r := range table {
@@ -57,7 +61,7 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make router: %w", err)
 	}
-	return &Service{routes: routes, handler: cors.Allow(cfg.AllowedOrigins, router)}, nil
+	return &Service{routes: routes, handler: cors.Allow(cfg.AllowedOrigins, router), peers: peers}, nil
 }
 
 // Routes lists what the gateway serves.
@@ -71,6 +75,9 @@ func (s *Service) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
+
+// Peers implements app.Dependent.
+func (s *Service) Peers() []app.Peer { return s.peers }
 
 // Ready is always nil. A service that is away makes its own routes answer 503;
 // taking the gateway out of rotation for it would take the others away too.

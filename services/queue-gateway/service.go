@@ -12,6 +12,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/api"
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/queue"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
@@ -30,6 +31,7 @@ type Service struct {
 	queue   *queue.Queue
 	routes  []httpx.Route
 	handler http.Handler
+	peers   []app.Peer
 }
 
 // New opens the database. It starts nothing.
@@ -65,7 +67,10 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}
-	return &Service{store: store, queue: jobs, routes: routes, handler: handler}, nil
+	return &Service{
+		store: store, queue: jobs, routes: routes, handler: handler,
+		peers: []app.Peer{{Name: "scheduler", URL: cfg.SchedulerURL}},
+	}, nil
 }
 
 // Routes lists what the queue-gateway serves.
@@ -81,6 +86,9 @@ func (s *Service) Run(ctx context.Context) error {
 	s.queue.Run(ctx)
 	return nil
 }
+
+// Peers implements app.Dependent.
+func (s *Service) Peers() []app.Peer { return s.peers }
 
 // Ready is nil when the database can be used.
 func (s *Service) Ready(ctx context.Context) error { return s.store.Ready(ctx) }

@@ -24,6 +24,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
+	"github.com/pocketflowgo/pocketflow/shared/app"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -45,6 +46,7 @@ type Service struct {
 	runner  *runner.Runner
 	routes  []httpx.Route
 	handler http.Handler
+	peers   []app.Peer
 }
 
 // New opens the database and puts the scheduler together. It starts nothing.
@@ -81,7 +83,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 
-	s := &Service{store: store}
+	s := &Service{store: store, peers: []app.Peer{
+		{Name: "registry", URL: cfg.RegistryURL}, {Name: "flow-catalog", URL: cfg.CatalogURL}, {Name: "queue-gateway", URL: cfg.QueueURL},
+	}}
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
 	intake := results.Intake{Store: store, Now: storage.Now}
 	logs := runlog.Book{Store: store, Most: cfg.RunLogBytes, Now: storage.Now}
@@ -139,6 +143,9 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Routes lists what Handler serves.
 func (s *Service) Routes() []httpx.Route { return s.routes }
+
+// Peers implements app.Dependent.
+func (s *Service) Peers() []app.Peer { return s.peers }
 
 // Ready implements app.Service: the schema is right. A peer that is away makes
 // tasks wait, not the scheduler unready.

@@ -82,8 +82,9 @@ func Serve(ctx context.Context, p ServeParams) error {
 	p.Log.Info("listening", zap.String("addr", listener.Addr().String()), zap.String("version", Version))
 
 	stopping := make(chan struct{})
+	peers := watchPeers(p.Service, p.Log)
 	server := &http.Server{
-		Handler:           withProbes(p, stopping),
+		Handler:           withProbes(p, peers, stopping),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -95,6 +96,10 @@ func Serve(ctx context.Context, p ServeParams) error {
 		if err := p.Service.Run(running); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
+		return nil
+	})
+	group.Go(func() error {
+		peers.run(running)
 		return nil
 	})
 	group.Go(func() error {
@@ -126,9 +131,10 @@ func Serve(ctx context.Context, p ServeParams) error {
 }
 
 // withProbes adds to the service's routes the two probes, /healthz, which says
-// that the process answers, and /readyz, that it can do its work now, and
-// /metrics. They are asked every few seconds, so the log has them at debug.
-func withProbes(p ServeParams, stopping <-chan struct{}) http.Handler {
+// that the process answers, and /readyz, that it can do its work now and how
+// its peers are, and /metrics. They are asked every few seconds, so the log has
+// them at debug.
+func withProbes(p ServeParams, peers *peerWatch, stopping <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", httpx.Quiet(p.Log, "/healthz", func(w http.ResponseWriter, _ *http.Request) error {
 		return httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": Version})
@@ -142,7 +148,12 @@ func withProbes(p ServeParams, stopping <-chan struct{}) http.Handler {
 		if err := p.Service.Ready(r.Context()); err != nil {
 			return errs.Wrap(err, errs.Unavailable, "not ready: %s", reason(err))
 		}
-		return httpx.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready", "version": Version})
+		report := readiness{Status: "ready", Version: Version}
+		var well bool
+		if report.Peers, well = peers.report(); !well {
+			report.Status = "degraded"
+		}
+		return httpx.WriteJSON(w, http.StatusOK, report)
 	}))
 	if p.Metrics != nil {
 		mux.Handle("GET /metrics", httpx.Quiet(p.Log, "/metrics", func(w http.ResponseWriter, r *http.Request) error {
@@ -152,6 +163,13 @@ func withProbes(p ServeParams, stopping <-chan struct{}) http.Handler {
 	}
 	mux.Handle("/", p.Service.Handler())
 	return mux
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Status  string       `json:"status"` // ready, or degraded: a peer is away
+	Version string       `json:"version"`
+	Peers   []PeerReport `json:"peers,omitempty"`
 }
 
 // reason is what a probe may be told: an errs.Error's sentence, or the error's
