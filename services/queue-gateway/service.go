@@ -55,13 +55,20 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	counts, err := queue.NewMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	store, err := connect.Queue(ctx, cfg.DB, connect.Options{Migration: migration, Metrics: deps.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	jobs := queue.New(store, scheduler, queue.Config{
-		Log: deps.Log, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility, Alone: alone,
+		Log: deps.Log, Metrics: counts, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility, Alone: alone,
 	})
+	if err := jobs.Observe(deps.Metrics); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	routes := api.Routes(jobs)
 	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
 	if err != nil {

@@ -106,6 +106,14 @@ type JobResult struct {
 	Attempts int
 }
 
+// UndeliveredResults are the result messages that the scheduler has not
+// acknowledged.
+type UndeliveredResults struct {
+	Count int
+	// Oldest is when the first of their jobs ended; zero when there is none.
+	Oldest time.Time
+}
+
 // ServiceStats counts the jobs of one service.
 type ServiceStats struct {
 	Service       string
@@ -244,6 +252,9 @@ type Queue interface {
 
 	// AckResults deletes delivered result messages; unknown ids are fine.
 	AckResults(ctx context.Context, jobIDs []string) error
+
+	// Undelivered tells of the result messages that nobody has acknowledged.
+	Undelivered(ctx context.Context) (UndeliveredResults, error)
 
 	// SetLimit sets the limit of a service in place of the one it had; without
 	// MaxClaimed and without RatePerSecond it has none any more. ErrInvalidData

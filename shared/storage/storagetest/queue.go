@@ -64,6 +64,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"ClaimResults_TwoClaimersNeverGetOneMessage": resultsConcurrently,
 		"HeldResults_AreStillAsTheyWereClaimed":      resultsHeld,
 		"AckResults_UnknownIsFine":                   resultsAck,
+		"Undelivered_AreCountedFromTheOldestEnd":     resultsUndelivered,
 		"ListDead_NewestFirstByCursorAndOffset":      deadPages,
 		"ListDead_StopsBeforeTooManyBytes":           deadBytes,
 		"RequeueJobs_Outcomes":                       requeueOutcomes,

@@ -77,6 +77,9 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 	}
 	for n, i := range asked {
 		outcomes[i] = accepted[n]
+		if accepted[n] == nil {
+			q.metrics.completed(jobs[answers[i].Claim.JobID], answers[i], now)
+		}
 	}
 	kick(q.answered)
 	return outcomes, nil

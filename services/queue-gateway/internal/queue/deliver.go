@@ -161,7 +161,9 @@ func (q *Queue) hand(ctx context.Context, p []outgoing) error {
 	}
 	call, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
 	defer cancel()
-	if err := q.scheduler.DeliverResults(call, results); err != nil {
+	err := q.scheduler.DeliverResults(call, results)
+	q.metrics.handed(ctx, len(results), err)
+	if err != nil {
 		return err
 	}
 	return q.store.AckResults(ctx, jobIDs(p))

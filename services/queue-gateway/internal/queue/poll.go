@@ -30,6 +30,14 @@ type PollParams struct {
 // Poll claims up to Max jobs, fewer when their inputs are large, waiting up to Wait for the first. No jobs and no
 // error: none came, or the service is stopping.
 func (q *Queue) Poll(ctx context.Context, p PollParams) ([]storage.Job, error) {
+	began := time.Now()
+	q.metrics.waiting.Inc()
+	jobs, err := q.wait(ctx, p)
+	q.metrics.polled(ctx, began, jobs, err)
+	return jobs, err
+}
+
+func (q *Queue) wait(ctx context.Context, p PollParams) ([]storage.Job, error) {
 	if p.Visibility == 0 {
 		p.Visibility = q.cfg.Visibility
 	}

@@ -41,6 +41,7 @@ type Scheduler interface {
 // Config are the queue's settings.
 type Config struct {
 	Log           *zap.Logger
+	Metrics       *Metrics // nil: nobody looks at them
 	MaxDeliveries int
 	Visibility    time.Duration // of claims that do not say
 	// Alone says that no other process can be delivering: a result that was
@@ -52,6 +53,7 @@ type Config struct {
 type Queue struct {
 	cfg       Config
 	log       *zap.Logger
+	metrics   *Metrics
 	store     storage.Queue
 	scheduler Scheduler
 
@@ -63,8 +65,11 @@ type Queue struct {
 
 // New makes a queue on its database; it starts nothing.
 func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
+	if cfg.Metrics == nil {
+		cfg.Metrics = newMetrics()
+	}
 	return &Queue{
-		cfg: cfg, log: cfg.Log, store: store, scheduler: scheduler,
+		cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, store: store, scheduler: scheduler,
 		bell:     newBell(),
 		alarm:    newAlarm(),
 		answered: make(chan struct{}, 1),

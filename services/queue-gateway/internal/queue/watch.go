@@ -64,6 +64,7 @@ func (q *Queue) expire(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 		for _, job := range jobs {
+			q.metrics.expired(job)
 			q.log.Info("claim_expired", zap.String("job_id", job.ID), zap.String("worker_id", job.WorkerID),
 				zap.Int("deliveries", job.Deliveries), zap.String("status", string(job.Status)))
 			if job.Status == storage.JobDead {
