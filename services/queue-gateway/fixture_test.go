@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -115,13 +116,14 @@ type fixture struct {
 	url       string
 	handler   http.Handler
 	scheduler *scheduler
+	metrics   *prometheus.Registry
 	stop      context.CancelFunc // ends Run
 	stopped   chan struct{}
 }
 
 func setup(t *testing.T, change ...func(*queuegateway.Config)) *fixture {
 	t.Helper()
-	f := &fixture{scheduler: newScheduler(t), stopped: make(chan struct{})}
+	f := &fixture{scheduler: newScheduler(t), metrics: prometheus.NewRegistry(), stopped: make(chan struct{})}
 	cfg := queuegateway.Config{
 		DB: "sqlite://" + filepath.Join(t.TempDir(), "queue.db"), AutoMigrate: true,
 		SchedulerURL: f.scheduler.url, MaxDeliveries: 5, Visibility: time.Minute,
@@ -129,7 +131,7 @@ func setup(t *testing.T, change ...func(*queuegateway.Config)) *fixture {
 	for _, c := range change {
 		c(&cfg)
 	}
-	service, err := queuegateway.New(t.Context(), cfg, queuegateway.Deps{Log: zap.NewNop(), HTTP: httpx.NewHTTPClient()})
+	service, err := queuegateway.New(t.Context(), cfg, queuegateway.Deps{Log: zap.NewNop(), HTTP: httpx.NewHTTPClient(), Metrics: f.metrics})
 	require.NoError(t, err)
 	require.NoError(t, service.Ready(t.Context()))
 
