@@ -122,6 +122,7 @@ func TestPods_AreSelectedByWhatOwnsThem(t *testing.T) {
 		}
 		for _, budget := range only[*policy.PodDisruptionBudget](all) {
 			require.Len(t, selected(found, budget.Spec.Selector.MatchLabels), 1, budget.Name)
+			require.Equal(t, policy.AlwaysAllow, *budget.Spec.UnhealthyPodEvictionPolicy, budget.Name)
 		}
 	}
 }

@@ -165,14 +165,23 @@ func TestIngress_LeadsToTheGateway(t *testing.T) {
 func TestServiceMonitor_FindsEveryService(t *testing.T) {
 	t.Parallel()
 	all := decode(t, examples(t)["full"])
+	require.Equal(t, "prometheus", only[*monitoring.ServiceMonitor](all)["flows"].Labels["release"])
+	requireMonitored(t, all, "admin")
+	requireMonitored(t, decode(t, parse(t, "{fullnameOverride: flows, serviceMonitor: {enabled: true}}")), "http")
+}
+
+// requireMonitored checks that the monitor selects the port of every service
+// that has the metrics.
+func requireMonitored(t *testing.T, all []object, port string) {
+	t.Helper()
 	monitor := only[*monitoring.ServiceMonitor](all)["flows"]
 	require.NotNil(t, monitor)
-	require.Equal(t, "prometheus", monitor.Labels["release"])
+	require.Equal(t, port, monitor.Spec.Endpoints[0].Port)
 	found := map[string]bool{}
 	for _, service := range only[*core.Service](all) {
 		require.True(t, labels.SelectorFromSet(monitor.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)), service.Name)
-		for _, port := range service.Spec.Ports {
-			if port.Name == monitor.Spec.Endpoints[0].Port {
+		for _, one := range service.Spec.Ports {
+			if one.Name == port {
 				found[service.Labels["app.kubernetes.io/component"]] = true
 			}
 		}
