@@ -44,7 +44,7 @@ func older(t *testing.T, service, dialect string, version int64) [][]said {
 	var worthwhile [][]said
 	for _, conversation := range all {
 		// The question for the version alone may be answered otherwise.
-		conversation = slices.DeleteFunc(conversation, func(s said) bool { return asksForVersion(s) })
+		conversation = slices.DeleteFunc(conversation, asksForVersion)
 		if len(conversation) < shortest {
 			continue
 		}

@@ -138,7 +138,7 @@ func (r *reader) change(s statement) []fault {
 		return r.references(rest)
 	}
 	if rest, ok := cutIndex(s); ok {
-		return r.index(rest, s.has("UNIQUE"))
+		return r.index(s, rest)
 	}
 	if rest, ok := s.take("ALTER", "TABLE"); ok {
 		return r.table(rest.skip("IF", "EXISTS").skip("ONLY"))
@@ -190,10 +190,10 @@ func (r *reader) unlessMade(rest statement, f fault) []fault {
 	return []fault{f}
 }
 
-// index reads a CREATE INDEX behind its INDEX. PostgreSQL lets nobody write to
+// index reads a CREATE INDEX; rest is what is behind its INDEX. PostgreSQL lets nobody write to
 // the table while it builds one, unless it builds concurrently; SQLite's one
 // process is the one that migrates.
-func (r *reader) index(rest statement, unique bool) []fault {
+func (r *reader) index(s, rest statement) []fault {
 	concurrently := rest.has("CONCURRENTLY")
 	name, rest := rest.skip("CONCURRENTLY").skip("IF", "NOT", "EXISTS").name()
 	rest, ok := rest.take("ON")
@@ -204,7 +204,7 @@ func (r *reader) index(rest statement, unique bool) []fault {
 		return nil
 	}
 	var faults []fault
-	if unique { // what the version before writes may be refused by it
+	if s.has("UNIQUE") { // what the version before writes may be refused by it
 		faults = append(faults, takesAway)
 	}
 	if r.postgres && !concurrently {

@@ -22,9 +22,9 @@ func statements(text string) ([]statement, error) {
 			return nil, err
 		}
 		text = rest
-		switch {
-		case token == "":
-		case token == ";":
+		switch token {
+		case "":
+		case ";":
 			if len(one) > 0 {
 				all = append(all, one)
 			}
