@@ -26,14 +26,18 @@ gateway:
 {name: demo-worker, port: 8081}
 {{- end }}
 
-{{/* What the names of all objects begin with; room is left for "-queue-gateway-migrate". */}}
+{{/*
+What the names of all objects begin with. Kubernetes adds a hash to a
+StatefulSet's name and needs the two within 63: that leaves 52, of which
+"-queue-gateway" takes 14.
+*/}}
 {{- define "pocketflow.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 38 | trimSuffix "-" -}}
 {{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 38 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 38 | trimSuffix "-" -}}
 {{- end -}}
 {{- end }}
 
@@ -48,7 +52,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "pocketflow.labels" -}}
 {{ include "pocketflow.selector" . }}
 app.kubernetes.io/part-of: pocketflow
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | regexFind ".*[A-Za-z0-9]" | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 }}
 {{- end }}
