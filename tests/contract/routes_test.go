@@ -13,7 +13,7 @@ import (
 
 // probes are served by shared/app for every process and are no routes of a
 // service.
-var probes = map[string]bool{"GET /healthz": true, "GET /readyz": true}
+var probes = map[string]bool{"GET /healthz": true, "GET /readyz": true, "GET /metrics": true}
 
 func TestRoutes_AreTheSameInDocumentTableAndServices(t *testing.T) {
 	t.Parallel()
