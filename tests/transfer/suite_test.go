@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
@@ -23,9 +24,22 @@ const (
 	taskTimeout = 60 * time.Second
 	copyTimeout = 2 * time.Minute
 	shortLease  = 2 * time.Second
-	// fewOfEach is how many tasks of each kind move.
+	// fewOfEach is how many unfinished tasks of each kind move.
 	fewOfEach = 8
+	// manyFinished is how many tasks move with their history.
+	manyFinished  = 10000
+	shortFinished = 300
+	creators      = 16
+	manyTimeout   = 3 * time.Minute
 )
+
+// fourSteps is a flow that leaves four runs and their events.
+const fourSteps = `{"start": "a", "nodes": {
+	"a": {"kind": "executor", "exec_type": "local_func", "func": "upper", "prep": {"input_key": "$params.text"}, "post": {"output_key": "a"}},
+	"b": {"kind": "executor", "exec_type": "local_func", "func": "echo", "prep": {"input_key": "a"}, "post": {"output_key": "b"}},
+	"c": {"kind": "executor", "exec_type": "local_func", "func": "upper", "prep": {"input_key": "b"}, "post": {"output_key": "c"}},
+	"d": {"kind": "executor", "exec_type": "local_func", "func": "echo", "prep": {"input_key": "c"}, "post": {"output_key": "d"}}},
+	"edges": [{"from": "a", "to": "b"}, {"from": "b", "to": "c"}, {"from": "c", "to": "d"}]}`
 
 // kind is a way for a task to be unfinished, and what finishes it.
 type kind struct {
@@ -131,6 +145,40 @@ func (s *moved) start(t *testing.T, each int) {
 	}
 }
 
+// finishMany leaves finished tasks behind and returns their version and number.
+func (s *moved) finishMany(t *testing.T) (version string, n int) {
+	t.Helper()
+	n = manyFinished
+	if testing.Short() {
+		n = shortFinished
+	}
+	version = s.client.Publish(t, "history", fourSteps)
+	var group errgroup.Group
+	group.SetLimit(creators)
+	for i := range n {
+		group.Go(func() error {
+			_, err := s.client.Tasks.CreateTask(t.Context(), schedulerapi.CreateTaskRequest{
+				FlowVersionID: version, Params: fmt.Appendf(nil, `{"text": "Straße %d"}`, i),
+			})
+			return err
+		})
+	}
+	require.NoError(t, group.Wait())
+	s.awaitCompleted(t, version, n)
+	return version, n
+}
+
+func (s *moved) awaitCompleted(t *testing.T, version string, n int) {
+	t.Helper()
+	suitetest.Await(t, manyTimeout, func() error {
+		page, err := s.client.Tasks.ListTasks(t.Context(), schedulerapi.TasksQuery{FlowVersionID: version, Status: "completed", PageSize: 1})
+		if err == nil && page.Total != n {
+			err = fmt.Errorf("%d of %d tasks are completed", page.Total, n)
+		}
+		return err
+	})
+}
+
 func (s *moved) await(t *testing.T, id, status string) {
 	t.Helper()
 	suitetest.Await(t, taskTimeout, func() error {
@@ -187,7 +235,7 @@ func (s *moved) move(t *testing.T, from, to string) *moved {
 	t.Helper()
 	command := storeCommand(t, "copy", from, to)
 	require.Zero(t, command.Wait(t, copyTimeout), command.Stderr())
-	t.Log(command.Stdout())
+	t.Logf("%s\n%s", command.Stderr(), command.Stdout())
 	next := serveAgain(t, s.server.Addr, to)
 	next.claims, next.tasks = s.claims, s.tasks
 	return next
@@ -204,6 +252,7 @@ func TestSuite_GoesOnWhereItStood(t *testing.T) {
 	t.Parallel()
 	first, postgres, last := t.TempDir(), pgtest.DSN(t), filepath.Join(t.TempDir(), "data")
 	s := serveAt(t, first)
+	history, n := s.finishMany(t)
 	s.start(t, fewOfEach)
 	// Killed, it leaves leases behind, executions under way, and a long WAL.
 	s.server.Kill(t)
@@ -222,6 +271,7 @@ func TestSuite_GoesOnWhereItStood(t *testing.T) {
 			require.Equal(t, "ok", runs[len(runs)-1].Status)
 		}
 	}
+	s.awaitCompleted(t, history, n)
 	require.NotEmpty(t, s.client.Publish(t, "fresh", kinds()[0].definition), "new things are made as before")
 }
 
