@@ -50,6 +50,10 @@ func (b *Backend) Forward(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > httpx.MaxBody {
 		return errs.New(errs.BodyTooLarge, "the body is over %d bytes", httpx.MaxBody)
 	}
+	r, err := hold(r)
+	if err != nil {
+		return err
+	}
 	var failed error
 	proxy := httputil.ReverseProxy{
 		Rewrite:        b.rewrite,

@@ -1,0 +1,32 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+)
+
+// maxHeld is the largest body that is in memory before it is passed on: more
+// than nearly all requests have, and little for many of them at once.
+const maxHeld = 64 << 10
+
+// hold gives the request with its body in memory if that is small. A service
+// that stops closes its idle connections, and what is written to one just then
+// never reaches it. The transport sends such a request again by another
+// connection, but only with a body that it can have again. Besides, head and
+// body then go out in one piece.
+func hold(r *http.Request) (*http.Request, error) {
+	if r.ContentLength <= 0 || r.ContentLength > maxHeld {
+		return r, nil
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		return nil, errs.Wrap(err, errs.MalformedBody, "the body broke off")
+	}
+	held := r.WithContext(r.Context())
+	held.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	held.Body, _ = held.GetBody()
+	return held, nil
+}

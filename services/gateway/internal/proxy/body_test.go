@@ -1,0 +1,79 @@
+package proxy_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/services/gateway/internal/proxy"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
+)
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// forward passes a request on and tells what the transport got: the body, and
+// whether it can be had again.
+func forward(t *testing.T, r *http.Request) (body string, again bool, err error) {
+	t.Helper()
+	backend := proxy.NewBackend(proxy.Scheduler, &url.URL{Scheme: "http", Host: "scheduler"}, roundTrip(
+		func(r *http.Request) (*http.Response, error) {
+			data, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			body = string(data)
+			if again = r.GetBody != nil; again {
+				second, err := r.GetBody()
+				require.NoError(t, err)
+				repeated, err := io.ReadAll(second)
+				require.NoError(t, err)
+				require.Equal(t, data, repeated)
+			}
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+		}))
+	err = backend.Forward(httptest.NewRecorder(), r)
+	return body, again, err
+}
+
+func incoming(t *testing.T, body io.Reader) *http.Request {
+	t.Helper()
+	return httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/tasks", body)
+}
+
+func TestForward_CanSendASmallBodyAgain(t *testing.T) {
+	t.Parallel()
+	body, again, err := forward(t, incoming(t, strings.NewReader(`{"flow_id":"flow-1"}`)))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"flow_id":"flow-1"}`, body)
+	require.True(t, again)
+}
+
+func TestForward_StreamsWhatIsLargeOrOfUnknownSize(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 64<<10+1)
+	for _, reader := range []io.Reader{strings.NewReader(large), io.MultiReader(strings.NewReader(large))} {
+		body, again, err := forward(t, incoming(t, reader))
+		require.NoError(t, err)
+		require.Equal(t, large, body)
+		require.False(t, again)
+	}
+}
+
+func TestForward_SendsNothingOfABodyThatBrokeOff(t *testing.T) {
+	t.Parallel()
+	r := incoming(t, strings.NewReader("{"))
+	r.ContentLength = 100
+	body, _, err := forward(t, r)
+	var e *errs.Error
+	require.True(t, errors.As(err, &e))
+	require.Equal(t, errs.MalformedBody, e.Code)
+	require.Empty(t, body)
+}
