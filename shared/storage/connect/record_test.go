@@ -153,6 +153,10 @@ type said struct {
 // together.
 var groups = regexp.MustCompile(`(\([^()]*\$[^()]*\)(::\w+)?,?\s*)+|\$\d+`)
 
+// longest is how many lines a journal has before it leaves out what it has said
+// before: some tests say the same thousands of times.
+const longest = 200
+
 func (j *journal) add(batch *sqlstore.Batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -164,7 +168,11 @@ func (j *journal) add(batch *sqlstore.Batch) {
 		if err != nil {
 			line = []byte(`{"sql": "cannot be recorded"}`)
 		}
-		j.texts[groups.ReplaceAllString(s.SQL, "$$")] = true
+		text := groups.ReplaceAllString(s.SQL, "$$")
+		if len(j.lines) >= longest && j.texts[text] {
+			continue
+		}
+		j.texts[text] = true
 		j.lines = append(j.lines, line)
 		j.bytes += len(line)
 	}
