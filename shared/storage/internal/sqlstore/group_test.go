@@ -15,13 +15,15 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	batches [][]int
+	merged  []int         // callers of each batch, as the driver is told
 	proceed chan struct{} // nil: do not wait
 	err     error
 }
 
-func (g *gate) run(_ context.Context, items []int) ([]int, error) {
+func (g *gate) run(ctx context.Context, items []int) ([]int, error) {
 	g.mu.Lock()
 	g.batches = append(g.batches, items)
+	g.merged = append(g.merged, Merged(ctx))
 	g.mu.Unlock()
 	if g.proceed != nil {
 		<-g.proceed
@@ -61,6 +63,7 @@ func TestGroup_MergesThoseWhoWait(t *testing.T) {
 		close(gate.proceed)
 		callers.Wait()
 		require.Equal(t, [][]int{{0, 0}, {1, 10, 2, 20, 3, 30, 4, 40}}, gate.batches)
+		require.Equal(t, []int{1, 4}, gate.merged)
 	})
 }
 
