@@ -27,6 +27,13 @@ func hold(r *http.Request) (*http.Request, error) {
 	}
 	held := r.WithContext(r.Context())
 	held.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	held.Body, _ = held.GetBody()
 	return held, nil
+}
+
+// unwrap gives the outgoing request its held body in place of the proxy's
+// wrapper, in which the transport does not see that it is in memory.
+func unwrap(out *http.Request) {
+	if out.GetBody != nil {
+		out.Body, _ = out.GetBody()
+	}
 }

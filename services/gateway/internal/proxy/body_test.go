@@ -1,12 +1,15 @@
 package proxy_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,4 +79,34 @@ func TestForward_SendsNothingOfABodyThatBrokeOff(t *testing.T) {
 	require.True(t, errors.As(err, &e))
 	require.Equal(t, errs.MalformedBody, e.Code)
 	require.Empty(t, body)
+}
+
+// writes counts the packets that a connection sends, more or less.
+type writes struct {
+	net.Conn
+	count *atomic.Int64
+}
+
+func (w writes) Write(data []byte) (int, error) {
+	w.count.Add(1)
+	return w.Conn.Write(data)
+}
+
+func TestForward_SendsHeadAndSmallBodyInOnePiece(t *testing.T) {
+	t.Parallel()
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	t.Cleanup(back.Close)
+	target, err := url.Parse(back.URL)
+	require.NoError(t, err)
+	var count atomic.Int64
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return writes{Conn: conn, count: &count}, err
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+
+	answer := httptest.NewRecorder()
+	require.NoError(t, proxy.NewBackend(proxy.Scheduler, target, transport).Forward(answer, incoming(t, strings.NewReader("{}"))))
+	require.Equal(t, "{}", answer.Body.String())
+	require.EqualValues(t, 1, count.Load())
 }

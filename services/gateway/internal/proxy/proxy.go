@@ -79,6 +79,7 @@ func (b *Backend) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = ""
 	pr.Out.Header.Set(httpx.HeaderRequestID, httpx.RequestID(pr.In.Context()))
 	pr.SetXForwarded()
+	unwrap(pr.Out)
 }
 
 // keepOwnRequestID drops the service's copy of the request id: the gateway's
