@@ -95,7 +95,11 @@ func TestMigrations_TheVersionBeforeNoticesNothing(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%05d_%s", dialect, service, next.Version, next.Name), func(t *testing.T) {
 					t.Parallel()
-					for n, conversation := range older(t, service, dialect, next.Version-1) {
+					all := older(t, service, dialect, next.Version-1)
+					if testing.Short() { // the first say most
+						all = all[:min(len(all), 2)]
+					}
+					for n, conversation := range all {
 						t.Run(fmt.Sprint(n), func(t *testing.T) {
 							t.Parallel()
 							requireUnnoticed(t, migrate.Target{Service: service, DSN: dialect}, next.Version, conversation)
