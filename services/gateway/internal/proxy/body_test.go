@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -76,7 +75,7 @@ func TestForward_SendsNothingOfABodyThatBrokeOff(t *testing.T) {
 	r.ContentLength = 100
 	body, _, err := forward(t, r)
 	var e *errs.Error
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 	require.Equal(t, errs.MalformedBody, e.Code)
 	require.Empty(t, body)
 }
