@@ -356,7 +356,11 @@ type TaskHint struct {
 	TaskID string
 }
 
-// TaskStats tell how much there is to do.
+// MaxCounted is where the counts of TaskStats end, so that they take a bounded
+// time: a fraction of a second.
+const MaxCounted = 1_000_000
+
+// TaskStats tell how much there is to do; no count is over MaxCounted.
 type TaskStats struct {
 	Unfinished   map[TaskStatus]int // every status that is not terminal, zeros too
 	NextRunnable time.Time          // as Tasks.NextRunnable

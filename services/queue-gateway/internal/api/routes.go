@@ -62,6 +62,9 @@ func (h handlers) poll(w http.ResponseWriter, r *http.Request) error {
 	for _, job := range jobs {
 		wire.Jobs = append(wire.Jobs, wireJob(job))
 	}
+	if len(jobs) == 1 {
+		httpx.NameTask(w, jobs[0].TaskID)
+	}
 	if body.MaxJobs == 0 {
 		err = httpx.WriteJSON(w, http.StatusOK, wire.Jobs[0])
 	} else {

@@ -38,7 +38,7 @@ func TestTaskPlans_ReadTheirIndexAlone(t *testing.T) {
 		"run of log":    {runOfLogSQL, "r USING PRIMARY KEY (task_id=? AND no=?)", []any{"r"}},
 		"log by task":   {runOfTaskSQL, "PRIMARY KEY (task_id=?)", []any{"t", "r"}},
 		"log text":      {runLogTextSQL, "PRIMARY KEY (run_id=?)", []any{"r"}},
-		"count status":  {countStatusSQL, "COVERING INDEX tasks_status (status=?)", []any{"running"}},
+		"count status":  {countStatus(storage.TaskRunning), "COVERING INDEX tasks_status (status=?)", nil},
 		"oldest outbox": {oldestOutboxSQL, "outbox", nil},
 		"due outbox":    {dueOutboxSQL, "outbox_next (next_at<?)", []any{1, 1}},
 	} {

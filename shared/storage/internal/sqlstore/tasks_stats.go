@@ -7,12 +7,15 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-const (
-	// One status at a time, so that each reads its own part of the index and
-	// none that of the finished tasks, which are nearly all.
-	countStatusSQL = `SELECT COUNT(*) FROM tasks WHERE status = $1`
+// countStatus is a text for each status, so that each reads its own part of the
+// index and none that of the finished tasks, which are nearly all. The values are
+// in the text: not knowing them, Postgres reads the whole table.
+func countStatus(status storage.TaskStatus) string {
+	return fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM tasks WHERE status = '%s' LIMIT %d) t`, status, storage.MaxCounted)
+}
 
-	countOutboxSQL  = `SELECT COUNT(*) FROM outbox`
+const (
+	countOutboxSQL  = `SELECT COUNT(*) FROM (SELECT 1 FROM outbox LIMIT $1) o`
 	oldestOutboxSQL = `SELECT id FROM outbox ORDER BY id LIMIT 1`
 )
 
@@ -29,10 +32,10 @@ func (t *Tasks) Stats(ctx context.Context) (storage.TaskStats, error) {
 			err := row.Scan(&count)
 			stats.Unfinished[status] = count
 			return err
-		}, countStatusSQL, string(status))
+		}, countStatus(status))
 	}
 	batch.Query(func(row Row) error { return row.Scan(intoTime(&stats.NextRunnable)) }, nextRunnableSQL)
-	batch.Query(func(row Row) error { return row.Scan(&stats.Outbox) }, countOutboxSQL)
+	batch.Query(func(row Row) error { return row.Scan(&stats.Outbox) }, countOutboxSQL, storage.MaxCounted)
 	batch.Query(func(row Row) error { return row.Scan(&stats.OldestOutbox) }, oldestOutboxSQL)
 	if err := t.Read().Run(ctx, &batch); err != nil {
 		return storage.TaskStats{}, fmt.Errorf("task stats: %w", err)
