@@ -17,7 +17,8 @@ import (
 	"github.com/pocketflowgo/pocketflow/tests/pgtest"
 )
 
-const oddRows = 120
+// oddRows bring every odd value into every column.
+const oddRows = 40
 
 func move(t testing.TB, from, to string) transfer.Report {
 	t.Helper()

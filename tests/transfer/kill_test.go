@@ -22,15 +22,26 @@ import (
 )
 
 const (
-	// killedRows take long enough to copy for kills to fall in the middle.
+	// killedRows in each table take long enough to copy for kills to fall in the
+	// middle.
 	killedRows = 6000
 	kills      = 8
+	// halfRows are some batches of each table.
+	halfRows = 5000
 )
+
+// rowsOr is how many rows a test takes; a fifth when it is to be short.
+func rowsOr(all int) int {
+	if testing.Short() {
+		return all / 5
+	}
+	return all
+}
 
 func TestCopy_ComesToItsEndHoweverOftenItIsKilled(t *testing.T) {
 	t.Parallel()
-	dir := suiteOf(t)
-	fill(t, dir, plain, killedRows)
+	dir, rows := suiteOf(t), rowsOr(killedRows)
+	fill(t, dir, plain, rows)
 	for name, to := range map[string]string{"Postgres": pgtest.DSN(t), "SQLite": filepath.Join(t.TempDir(), "data")} {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
@@ -55,7 +66,7 @@ func TestCopy_ComesToItsEndHoweverOftenItIsKilled(t *testing.T) {
 			report, err := transfer.Compare(t.Context(), transfer.Params{Pairs: pairsOf(dir, to)})
 			require.NoError(t, err)
 			for _, one := range report.Tables {
-				require.Equal(t, int64(killedRows), one.To.Rows)
+				require.Equal(t, int64(rows), one.To.Rows)
 			}
 			require.False(t, refusesServices(t, to))
 		})
@@ -102,7 +113,7 @@ func halfway(t *testing.T, from, to string) {
 func TestCopy_FindsThatItsSourceHasChangedBetweenTwoTries(t *testing.T) {
 	t.Parallel()
 	dir, postgres := suiteOf(t), pgtest.DSN(t)
-	fill(t, dir, plain, 5000)
+	fill(t, dir, plain, rowsOr(halfRows))
 	halfway(t, dir, postgres)
 	alter(t, filepath.Join(dir, "catalog.db"), "UPDATE flows SET name = 'other' WHERE created_at % 1000 = 17")
 	report, err := transfer.Copy(t.Context(), transfer.Params{Pairs: pairsOf(dir, postgres)})
@@ -115,7 +126,7 @@ func TestCopy_FindsThatItsSourceHasChangedBetweenTwoTries(t *testing.T) {
 func TestCopy_IsNotGoneOnWithFromAnotherSource(t *testing.T) {
 	t.Parallel()
 	dir, postgres := suiteOf(t), pgtest.DSN(t)
-	fill(t, dir, plain, 5000)
+	fill(t, dir, plain, rowsOr(halfRows))
 	halfway(t, dir, postgres)
 	_, err := transfer.Copy(t.Context(), transfer.Params{Pairs: pairsOf(suiteOf(t), postgres)})
 	require.ErrorIs(t, err, transfer.ErrUnfinished)
@@ -123,7 +134,7 @@ func TestCopy_IsNotGoneOnWithFromAnotherSource(t *testing.T) {
 	_, err = transfer.Copy(t.Context(), transfer.Params{Pairs: pairsOf(postgres, t.TempDir())})
 	require.ErrorIs(t, err, transfer.ErrUnfinished, "nor is a part taken for the whole")
 	report := move(t, dir, postgres)
-	require.Less(t, report.Copied, int64(5000*len(report.Tables)), "it went on")
+	require.Less(t, report.Copied, int64(rowsOr(halfRows)*len(report.Tables)), "it went on")
 }
 
 // A copy that was killed while it took the marks away has some databases
@@ -142,7 +153,7 @@ func TestCopy_GoesOnAmongDatabasesThatAreReleased(t *testing.T) {
 func TestCommand_StopsOnCtrlC(t *testing.T) {
 	t.Parallel()
 	dir, to := suiteOf(t), filepath.Join(t.TempDir(), "data")
-	fill(t, dir, plain, 5000)
+	fill(t, dir, plain, halfRows, "tasks", "node_runs", "jobs")
 	command := storeCommand(t, "copy", dir, to)
 	suitetest.Await(t, taskTimeout, func() error {
 		if !strings.Contains(command.Stderr(), "copying registry.workers") {
