@@ -19,6 +19,9 @@ const (
 	// lockedPause keeps the poll from spinning on a task that is due and that
 	// another transaction has locked.
 	lockedPause = 5 * time.Millisecond
+	// claimPatience is how long a claim that was begun is waited for when the
+	// runner stops.
+	claimPatience = 5 * time.Second
 	// storagePause is the wait after a storage error.
 	storagePause = 250 * time.Millisecond
 )
@@ -63,8 +66,12 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 	return 0
 }
 
-// claim fills up to the given number of reserved places and frees the rest.
+// claim fills up to the given number of reserved places and frees the rest. A
+// stop does not break it off: storage may have made the claim by then, and its
+// tasks would be nobody's until their leases end.
 func (r *Runner) claim(ctx context.Context, places int) (claimed int, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimPatience)
+	defer cancel()
 	r.claiming(func() {
 		var tasks []storage.Task
 		tasks, err = r.Store.ClaimTasks(ctx, r.claimParams(), places)

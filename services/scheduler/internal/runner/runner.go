@@ -145,12 +145,13 @@ func (r *Runner) Run(ctx context.Context) error {
 
 	// Leases are extended and hints heard until the last task has let go.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var loops sync.WaitGroup
-	loops.Go(func() { r.poll(ctx) })
+	var polling, loops sync.WaitGroup
+	polling.Go(func() { r.poll(ctx) })
 	loops.Go(func() { r.keepLeases(background) })
 	loops.Go(func() { r.hear(background) })
 
 	<-ctx.Done()
+	polling.Wait() // what it claims last is drained with the rest
 	r.drain()
 	stop()
 	loops.Wait()

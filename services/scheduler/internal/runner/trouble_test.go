@@ -105,6 +105,42 @@ func TestDrain_IsNotCutShortByASignal(t *testing.T) {
 	require.Equal(t, storage.TaskCompleted, task.Status, "what was executing was waited for")
 }
 
+// late is a store that answers the first claim when it is told to.
+type late struct {
+	storage.Tasks
+	claimed, answer chan struct{}
+}
+
+func (l *late) ClaimTasks(ctx context.Context, p storage.ClaimParams, limit int) ([]storage.Task, error) {
+	tasks, err := l.Tasks.ClaimTasks(ctx, p, limit)
+	if len(tasks) == 0 {
+		return tasks, err
+	}
+	close(l.claimed)
+	<-l.answer
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return tasks, err
+}
+
+func TestStop_LeavesNoTaskLeasedThatItWasClaiming(t *testing.T) {
+	t.Parallel()
+	store := &late{Tasks: openStore(t), claimed: make(chan struct{}), answer: make(chan struct{})}
+	f := setup(t, store, echo)
+	id := f.create("one") // nobody starts it: this runner does not run yet
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	<-store.claimed
+	stop()
+	close(store.answer)
+	require.NoError(t, <-ended)
+	task, err := store.GetTask(t.Context(), id)
+	require.NoError(t, err)
+	require.Empty(t, task.Lease.Owner)
+}
+
 // picky refuses steps that hold a certain text, as a database refuses data that
 // it cannot keep.
 type picky struct{ storage.Tasks }
