@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/pause"
@@ -16,6 +17,8 @@ import (
 type Deps struct {
 	Log  *zap.Logger
 	HTTP *http.Client // for calls to the suite
+	// Traces gets a span of each execution.
+	Traces trace.TracerProvider
 }
 
 // Service is the demo worker.
@@ -30,7 +33,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	w, err := worker.New(cfg.worker(), worker.Deps{Log: deps.Log, HTTP: deps.HTTP})
+	w, err := worker.New(cfg.worker(), worker.Deps{Log: deps.Log, HTTP: deps.HTTP, Traces: deps.Traces})
 	if err != nil {
 		return nil, err
 	}

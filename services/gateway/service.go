@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/gateway/internal/cors"
@@ -22,6 +23,7 @@ type Deps struct {
 	// means, redirects included, is the caller's affair.
 	HTTP    *http.Client
 	Metrics prometheus.Registerer // nil: nobody looks at them
+	Traces  trace.TracerProvider  // nil: nobody traces
 }
 
 // Service is a gateway.
@@ -50,14 +52,14 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	routes := []httpx.Route{{Method: http.MethodGet, Path: "/openapi.yaml", Handler: serveOpenAPI}}
 	for _, r := range table {
 		routes = append(routes, httpx.Route{
-			Method: r.method, Path: r.path, Aliases: r.aliases, Handler: backends[r.service].Forward,
+			Method: r.method, Path: r.path, Aliases: r.aliases, Handler: backends[r.service].Forward, Background: background[r.path],
 		})
 	}
 	requests, err := httpx.NewMetrics(deps.Metrics, "gateway")
 	if err != nil {
 		return nil, err
 	}
-	router, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
+	router, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests, Traces: deps.Traces}, routes)
 	if err != nil {
 		return nil, fmt.Errorf("make router: %w", err)
 	}

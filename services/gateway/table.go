@@ -14,6 +14,14 @@ type passed struct {
 	aliases []string // short forms that workers in the field use
 }
 
+// background are the routes that machines ask all the time. They begin no
+// traces.
+var background = map[string]bool{
+	"/workers/heartbeat": true,
+
+	"/queue/poll": true, "/queue/complete": true, "/queue/heartbeat": true, "/queue/update_run": true, "/queue/logs": true,
+}
+
 // table names every route that is passed on, and by that every route of the
 // suite that is reachable from outside. The contract tests hold it, the
 // services' own routes and openapi.yaml against each other.

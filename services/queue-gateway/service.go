@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/queue-gateway/internal/api"
@@ -16,6 +17,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Deps are what the queue-gateway is handed.
@@ -23,6 +25,7 @@ type Deps struct {
 	Log     *zap.Logger
 	HTTP    *http.Client          // reaches the scheduler
 	Metrics prometheus.Registerer // nil: nobody looks at them
+	Traces  trace.TracerProvider  // nil: nobody traces
 }
 
 // Service is a queue-gateway.
@@ -65,12 +68,13 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	jobs := queue.New(store, scheduler, queue.Config{
 		Log: deps.Log, Metrics: counts, MaxDeliveries: cfg.MaxDeliveries, Visibility: cfg.Visibility, Alone: alone,
+		Tracer: tracing.Tracer(deps.Traces, "services/queue-gateway"),
 	})
 	if err := jobs.Observe(deps.Metrics); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	routes := api.Routes(jobs)
-	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
+	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests, Traces: deps.Traces}, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/registry/internal/api"
@@ -21,6 +22,7 @@ import (
 type Deps struct {
 	Log     *zap.Logger
 	Metrics prometheus.Registerer // nil: nobody looks at them
+	Traces  trace.TracerProvider  // nil: nobody traces
 }
 
 // Service is a registry.
@@ -57,7 +59,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	routes := api.Routes(members)
-	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests}, routes)
+	handler, err := httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: requests, Traces: deps.Traces}, routes)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make router: %w", err), store.Close())
 	}

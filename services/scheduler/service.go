@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +30,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/connect"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Deps are what the scheduler is given.
@@ -36,6 +38,7 @@ type Deps struct {
 	Log     *zap.Logger
 	HTTP    *http.Client          // for calls to the other services
 	Metrics prometheus.Registerer // nil: nobody looks at them
+	Traces  trace.TracerProvider  // nil: nobody traces
 }
 
 // Service is a scheduler. It implements app.Service.
@@ -93,6 +96,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	tracer := tracing.Tracer(deps.Traces, "services/scheduler")
 	s.outbox = outbox.New(outbox.Deps{
 		Store: store, Queue: queue, Results: intake, Alone: ownership == runner.Exclusive,
 		Log: deps.Log, Metrics: counts.outbox, Now: storage.Now,
@@ -107,15 +111,16 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		},
 	}, runner.Deps{
 		Store: store, Plans: cache, Outbox: s.outbox, Log: deps.Log, Metrics: counts.runner, Now: storage.Now,
+		Tracer: tracer,
 		Executor: execute.New(execute.Deps{
-			Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Logs: logs, Log: deps.Log, Metrics: counts.calls,
+			Pool: s.pool, Funcs: localfunc.Builtin(deps.Log), Scripts: scripts, Logs: logs, Log: deps.Log, Metrics: counts.calls, Tracer: tracer,
 		}),
 	})
 	s.routes = api.Routes(api.Deps{
 		Store: store, Plans: cache, Runner: s.runner, Results: intake, Logs: logs, Now: storage.Now,
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
 	})
-	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: counts.requests}, s.routes); err != nil {
+	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: counts.requests, Traces: deps.Traces}, s.routes); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	if err = s.observe(deps.Metrics, deps.Log, cfg.MaxInFlight); err != nil {

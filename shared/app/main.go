@@ -13,8 +13,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
-
-	"github.com/pocketflowgo/pocketflow/shared/obs"
 )
 
 // Set by the build (-ldflags -X).
@@ -41,8 +39,8 @@ type Config interface {
 
 // Process are the settings that every process has besides its service's own.
 type Process struct {
-	LogLevel  string        `help:"Least level that is logged." default:"info" enum:"debug,info,warn,error" env:"LOG_LEVEL"`
-	LogFormat obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
+	Telemetry `embed:""`
+
 	Insecure  bool          `help:"Listen on more than loopback, though there is no authentication." env:"INSECURE"`
 	Drain     time.Duration `help:"Longest time that a stop waits for work under way." default:"20s" env:"DRAIN_TIMEOUT"`
 	AdminAddr string        `help:"Address for operators alone: profiles, the log level, metrics. None by default." env:"ADMIN_ADDR" placeholder:"HOST:PORT"`
@@ -136,17 +134,18 @@ func serve[C Config](name string, cfg C, proc Process, build func(context.Contex
 	if err := proc.Check(cfg.ListenAddr()); err != nil {
 		return err
 	}
-	telemetry, err := proc.Telemetry()
+	telemetry, err := proc.Open(name)
 	if err != nil {
 		return err
 	}
+	defer telemetry.Close()
 	log := telemetry.Log.With(zap.String("service", name))
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
 
 	ctx, stop := SignalContext(context.Background())
 	defer stop()
-	service, err := build(ctx, cfg, Deps{Log: log, Metrics: telemetry.Metrics})
+	service, err := build(ctx, cfg, Deps{Log: log, Metrics: telemetry.Metrics, Traces: telemetry.Traces})
 	if err != nil {
 		return err
 	}

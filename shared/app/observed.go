@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/obs"
@@ -23,6 +24,7 @@ const (
 type Deps struct {
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
+	Traces  trace.TracerProvider // nil: nobody traces
 }
 
 // Check refuses settings that would not do, for a process that listens at addr.
@@ -39,9 +41,20 @@ func (p Process) Check(addr string) error {
 	return nil
 }
 
-// Telemetry makes what the process is seen by.
-func (p Process) Telemetry() (*obs.Telemetry, error) {
-	return obs.New(obs.Config{LogLevel: p.LogLevel, LogFormat: p.LogFormat, Version: Version, Commit: Commit})
+// Telemetry are the settings of what a process is seen by.
+type Telemetry struct {
+	LogLevel      string        `help:"Least level that is logged." default:"info" enum:"debug,info,warn,error" env:"LOG_LEVEL"`
+	LogFormat     obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
+	TraceEndpoint string        `help:"Where traces go: the base URL of an OpenTelemetry collector (OTLP over HTTP). Nowhere by default." env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"http://HOST:4318"`
+	TraceRatio    float64       `help:"Part of the traces that begin here which is recorded, 0 to 1. One that begins elsewhere is recorded if it is there." default:"1" env:"OTEL_TRACES_SAMPLER_ARG"`
+}
+
+// Open makes what the process of that name is seen by.
+func (t Telemetry) Open(name string) (*obs.Telemetry, error) {
+	return obs.New(obs.Config{
+		Name: name, LogLevel: t.LogLevel, LogFormat: t.LogFormat, Version: Version, Commit: Commit,
+		TraceEndpoint: t.TraceEndpoint, TraceRatio: t.TraceRatio,
+	})
 }
 
 // Endpoints are the handlers that Serve adds to a service's own.

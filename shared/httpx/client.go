@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Client calls one service. It is safe for concurrent use.
@@ -89,6 +90,7 @@ func (c *Client) Do(ctx context.Context, call Call) (int, error) {
 	if id := RequestID(ctx); id != "" {
 		req.Header.Set(HeaderRequestID, id)
 	}
+	tracing.Send(ctx, req.Header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {

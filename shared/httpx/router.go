@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Route is one documented or internal route of a service.
@@ -26,6 +28,9 @@ type Route struct {
 	// take bodies of up to MaxInternalBody, and the gateway does not pass them
 	// on.
 	Internal bool
+	// Background routes are what machines ask all the time, long polls and
+	// heartbeats: they begin no traces.
+	Background bool
 }
 
 // Paths lists every path that the route is served at.
@@ -57,7 +62,8 @@ func (r Route) bounded() HandlerFunc {
 // Deps are what a router tells about its requests to.
 type Deps struct {
 	Log     *zap.Logger
-	Metrics *Metrics // nil: nobody counts
+	Metrics *Metrics             // nil: nobody counts
+	Traces  trace.TracerProvider // nil: nobody traces
 }
 
 // NewRouter serves the routes: a wrong method is 405 with Allow, an unknown
@@ -65,12 +71,16 @@ type Deps struct {
 // answer. Every request gets a request id (the caller's, when it is sane), and
 // one line in the log.
 func NewRouter(deps Deps, routes []Route) (http.Handler, error) {
+	var tracer trace.Tracer
+	if deps.Traces != nil {
+		tracer = tracing.Tracer(deps.Traces, "shared/httpx")
+	}
 	byPath := map[string]*served{}
 	for _, route := range routes {
 		for _, path := range route.Paths() {
 			s := byPath[path]
 			if s == nil {
-				s = &served{Deps: deps, path: path, label: route.Path, internal: route.Internal, methods: methods{}}
+				s = &served{Deps: deps, tracer: tracer, path: path, label: route.Path, internal: route.Internal, background: route.Background, methods: methods{}}
 				byPath[path] = s
 			}
 			if _, taken := s.methods[route.Method]; taken {
@@ -83,7 +93,7 @@ func NewRouter(deps Deps, routes []Route) (http.Handler, error) {
 	for path, s := range byPath {
 		router.Handle(path, s.handler(s.methods.dispatch()))
 	}
-	unknown := &served{Deps: deps, label: unmatched}
+	unknown := &served{Deps: deps, tracer: tracer, label: unmatched}
 	router.NotFoundHandler = unknown.handler(func(_ http.ResponseWriter, r *http.Request) error {
 		return errs.New(errs.NotFound, "there is no route %s", r.URL.Path)
 	})

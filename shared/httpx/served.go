@@ -1,24 +1,32 @@
 package httpx
 
 import (
+	"context"
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/pocketflowgo/pocketflow/shared/ids"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // served is one path of a router: it gives each request what every request
 // gets.
 type served struct {
 	Deps
-	path     string // the template as it is served, "" for paths that no route has
-	label    string // the route's own template, whatever alias it was called by
+	tracer   trace.Tracer // nil: nobody traces
+	path     string       // the template as it is served, "" for paths that no route has
+	label    string       // the route's own template, whatever alias it was called by
 	internal bool
 	quiet    bool
 	methods  methods
+
+	background bool // begins no trace
 }
 
 func (s *served) handler(h HandlerFunc) http.Handler {
@@ -28,10 +36,12 @@ func (s *served) handler(h HandlerFunc) http.Handler {
 		id := requestID(r)
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set(HeaderRequestID, id)
-		r = r.WithContext(withRequestID(r.Context(), id))
+		ctx, span := s.trace(tracing.Receive(withRequestID(r.Context(), id), r.Header), r.Method)
+		r = r.WithContext(ctx)
 
 		counted.begin()
 		defer func() { counted.end(r.Method, rec.status, time.Since(start)) }()
+		defer func() { endSpan(span, rec) }()
 		err := call(rec, r, h)
 		if err != nil {
 			if !rec.wrote() {
@@ -45,6 +55,35 @@ func (s *served) handler(h HandlerFunc) http.Handler {
 			ce.Write(s.line(r, rec, time.Since(start))...)
 		}
 	})
+}
+
+// trace begins the span of a request. What machines ask all the time has one
+// only within a trace that it came with, and begins none.
+func (s *served) trace(ctx context.Context, method string) (context.Context, trace.Span) {
+	if s.tracer == nil || (s.quiet || s.internal || s.background) && !trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx, nil
+	}
+	method = methodLabel(method)
+	return s.tracer.Start(ctx, method+" "+s.label, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", method), attribute.String("http.route", s.label)))
+}
+
+func endSpan(span trace.Span, rec *recorder) {
+	if span == nil {
+		return
+	}
+	status := rec.status
+	if status == 0 {
+		status = http.StatusOK // net/http answers for a handler that wrote nothing
+	}
+	span.SetAttributes(attribute.Int("http.response.status_code", status))
+	if task := rec.Header().Get(HeaderTask); task != "" {
+		span.SetAttributes(tracing.TaskID.String(task))
+	}
+	if status >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
 }
 
 // Quiet gives a handler beside a router what a route gets, but is silent about
@@ -84,6 +123,9 @@ func (s *served) line(r *http.Request, rec *recorder, took time.Duration) []zap.
 	)
 	if task := rec.Header().Get(HeaderTask); task != "" {
 		fields = append(fields, zap.String("task_id", task))
+	}
+	if id := tracing.ID(r.Context()); id != "" {
+		fields = append(fields, zap.String("trace_id", id))
 	}
 	return fields
 }

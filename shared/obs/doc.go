@@ -1,5 +1,5 @@
 // Package obs makes what a process is seen by from outside: its logs, its
-// metrics, and the admin address where the log level is changed and profiles
+// metrics, its traces, and the admin address where the log level is changed and profiles
 // are taken.
 //
 // Logs are zap's, one JSON object a line on stderr (or a console form for

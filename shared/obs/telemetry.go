@@ -1,10 +1,12 @@
 package obs
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -12,6 +14,12 @@ import (
 type Config struct {
 	LogLevel  string // one of zap's level names
 	LogFormat LogFormat
+	// Name is the process's among others: its spans' service.name.
+	Name string
+	// TraceEndpoint is where spans go, the base URL of an OTLP collector; "" for
+	// nowhere. Of the traces that begin here the part TraceRatio is recorded.
+	TraceEndpoint string
+	TraceRatio    float64
 	// Version and Commit are those of the binary; they become the labels of
 	// pocketflow_build_info.
 	Version, Commit string
@@ -23,10 +31,13 @@ type Telemetry struct {
 	Log     *zap.Logger
 	Level   zap.AtomicLevel // of Log; it may be changed while the process runs
 	Metrics *prometheus.Registry
+	Traces  trace.TracerProvider // nil: nobody records any
+
+	shutdown func(context.Context) error // of Traces
 }
 
-// New makes a process's telemetry. The registry holds what is true of every Go
-// process; the services add theirs.
+// New makes a process's telemetry; Close it at the end. The registry holds what
+// is true of every Go process; the services add theirs.
 func New(cfg Config) (*Telemetry, error) {
 	level, err := zap.ParseAtomicLevel(cfg.LogLevel)
 	if err != nil {
@@ -47,5 +58,9 @@ func New(cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Telemetry{Log: log, Level: level, Metrics: metrics}, nil
+	spans, err := newTraces(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Telemetry{Log: log, Level: level, Metrics: metrics, Traces: spans.provider, shutdown: spans.shutdown}, nil
 }

@@ -36,7 +36,8 @@ type Job struct {
 	// may be large: only what says so returns it, and a job that was answered or
 	// withdrawn has lost it.
 	Input    json.RawMessage
-	Priority int // higher first
+	Priority int    // higher first
+	Trace    string // what its execution belongs to, as Task has it
 
 	Status      JobStatus
 	Deliveries  int // times claimed

@@ -95,6 +95,10 @@ type Task struct {
 	RequestID   string // idempotency key of the creation; "" when none was given
 	RequestHash string // digest of the body that came with RequestID
 
+	// Trace is what the task's executions belong to, as W3C Trace Context writes
+	// it (traceparent); "" for none. It never changes.
+	Trace string
+
 	// RunnableAt is when a scheduler should next look at the task: creation
 	// for a new task, the due time of a timer, the lease's expiry while one is
 	// held, the arrival of an event. Zero: only an event can move it on.

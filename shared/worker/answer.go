@@ -8,7 +8,10 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // answer is how an execution ended, as the wire has it.
@@ -60,8 +63,11 @@ func (w *Worker) invoke(ctx context.Context, job Job) answer {
 	w.load.Add(1)
 	defer w.load.Add(-1)
 
+	ctx, span := w.trace(ctx, job)
+	defer span.End()
 	result, err := w.call(ctx, job)
 	if err != nil {
+		tracing.Fail(span, "worker_error")
 		return failure(err)
 	}
 	data, err := json.Marshal(result)
@@ -76,6 +82,16 @@ func (w *Worker) invoke(ctx context.Context, job Job) answer {
 		return failure(Permanent(fmt.Errorf("the result is %d bytes, at most %d are taken", len(data), limit)))
 	}
 	return answer{Result: data}
+}
+
+func (w *Worker) trace(ctx context.Context, job Job) (context.Context, trace.Span) {
+	kind := trace.SpanKindServer
+	if w.cfg.Mode == Pull {
+		kind = trace.SpanKindConsumer
+	}
+	return w.tracer.Start(tracing.Join(ctx, job.trace), "handle", trace.WithSpanKind(kind), trace.WithAttributes(
+		tracing.TaskID.String(job.TaskID), tracing.RunID.String(job.RunID), tracing.Node.String(job.Node),
+		tracing.Service.String(job.Service), tracing.Attempt.Int(job.Attempt)))
 }
 
 func (w *Worker) call(ctx context.Context, job Job) (result any, err error) {

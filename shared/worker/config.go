@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
@@ -59,6 +60,9 @@ type Config struct {
 type Deps struct {
 	Log  *zap.Logger  // default: no log
 	HTTP *http.Client // for calls to the registry and the queue-gateway
+	// Traces, when given, gets a span of each execution, within the task's trace.
+	// The context of a handler belongs to that trace either way.
+	Traces trace.TracerProvider
 }
 
 func (c Config) withDefaults() Config {

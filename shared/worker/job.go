@@ -26,7 +26,8 @@ type Job struct {
 	Input   json.RawMessage // never nil; null when the node has no input
 	Params  json.RawMessage // never nil; {} when the node has no params
 
-	log func(line string)
+	log   func(line string)
+	trace string // that it belongs to, as package tracing writes it
 }
 
 // Log writes a line about the execution. A pull worker's lines go to the run's

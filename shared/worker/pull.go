@@ -150,7 +150,7 @@ func (p *puller) execute(ctx context.Context, claimed queueapi.Job, journal *jou
 	}
 	job := Job{
 		RunID: claimed.RunID, TaskID: claimed.TaskID, Node: claimed.NodeKey, Service: claimed.Service, Attempt: claimed.Attempt,
-		log: journal.add,
+		log: journal.add, trace: claimed.Traceparent,
 	}.with(in)
 	return p.worker.deliveries.do(ctx, job.RunID, func(ctx context.Context) (answer, error) {
 		return p.worker.invoke(ctx, job), nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // maxRequest bounds the body of a call: the largest result of another worker
@@ -71,6 +72,7 @@ func (w *Worker) exec(rw http.ResponseWriter, r *http.Request) (answer, error) {
 		Node:    r.Header.Get(httpx.HeaderNode),
 		Service: service,
 		Attempt: attempt,
+		trace:   r.Header.Get(tracing.Header),
 	}.with(p)
 	job.log = func(line string) {
 		w.log.Info("job_log", zap.String("run_id", job.RunID), zap.String("line", line))

@@ -11,12 +11,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Worker executes jobs. Make one with New, give it its functions with Handle,
@@ -24,6 +26,7 @@ import (
 type Worker struct {
 	cfg        Config
 	log        *zap.Logger
+	tracer     trace.Tracer
 	handlers   map[string]Handler
 	faults     []error // of Handle
 	presence   *presence
@@ -40,7 +43,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker config: %w", err)
 	}
-	w := &Worker{cfg: cfg, log: deps.Log, handlers: map[string]Handler{}}
+	w := &Worker{cfg: cfg, log: deps.Log, tracer: tracing.Tracer(deps.Traces, "shared/worker"), handlers: map[string]Handler{}}
 	registry, err := registryapi.NewClient(cfg.RegistryURL, deps.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)

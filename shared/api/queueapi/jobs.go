@@ -32,6 +32,7 @@ type NewJob struct {
 	Input       json.RawMessage `json:"input"` // {"input","params","run_id"}
 	Priority    int             `json:"priority,omitempty"`
 	AvailableAt int64           `json:"available_at,omitempty"` // unix ms; 0: at once
+	Traceparent string          `json:"traceparent,omitempty"`  // what the execution belongs to (W3C Trace Context)
 }
 
 // PutJobsRequest enqueues jobs. The answer is 200 once all are durable.

@@ -30,12 +30,14 @@ type Job struct {
 	InputJSON string `json:"input_json"`
 	Status    string `json:"status"`
 	Attempt   int    `json:"attempt"` // deliveries of this job, from 1
-	Priority  int    `json:"priority"`
-	WorkerID  string `json:"worker_id"`
-	Token     string `json:"token"`
-	CreatedAt int64  `json:"created_at"`
-	StartedAt int64  `json:"started_at"`
-	TimeoutAt int64  `json:"timeout_at"`
+	// Traceparent is the trace that the execution belongs to (W3C Trace Context).
+	Traceparent string `json:"traceparent,omitempty"`
+	Priority    int    `json:"priority"`
+	WorkerID    string `json:"worker_id"`
+	Token       string `json:"token"`
+	CreatedAt   int64  `json:"created_at"`
+	StartedAt   int64  `json:"started_at"`
+	TimeoutAt   int64  `json:"timeout_at"`
 }
 
 // Jobs answers a poll that gave max_jobs.

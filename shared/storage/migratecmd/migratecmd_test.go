@@ -36,18 +36,18 @@ func run(t *testing.T, args ...string) string {
 func TestMigrate_GoesUpAndDownAndTellsBothVersions(t *testing.T) {
 	t.Parallel()
 	db := "--db=" + filepath.Join(t.TempDir(), "queue.db")
-	const pending = `(?m)^queue +0 +2 +older +1 init, 2 limits +sqlite://`
+	const pending = `(?m)^queue +0 +3 +older +1 init, 2 limits, 3 traces +sqlite://`
 	require.Regexp(t, pending, run(t, "status", db))
-	require.Regexp(t, `(?m)^queue +2 +2 +current +- +sqlite://`, run(t, "up", db))
-	require.Regexp(t, `(?m)^queue +1 +2 +older +2 limits +sqlite://`, run(t, "down", db))
+	require.Regexp(t, `(?m)^queue +3 +3 +current +- +sqlite://`, run(t, "up", db))
+	require.Regexp(t, `(?m)^queue +2 +3 +older +3 traces +sqlite://`, run(t, "down", db))
 
 	var schemas []Schema
 	require.NoError(t, json.Unmarshal([]byte(run(t, "status", db, "-o", "json")), &schemas))
 	require.Len(t, schemas, 1)
 	schemas[0].Database = ""
 	require.Equal(t, Schema{
-		Service: "queue", Version: 1, Expected: 2, State: migrate.StateOlder,
-		Pending: []Pending{{Version: 2, Name: "limits"}},
+		Service: "queue", Version: 2, Expected: 3, State: migrate.StateOlder,
+		Pending: []Pending{{Version: 3, Name: "traces"}},
 	}, schemas[0])
 }
 

@@ -204,7 +204,7 @@ func results(t *testing.T, store storage.Queue) []storage.JobResult {
 func putKeeps(t *testing.T, store storage.Queue) {
 	job := aJob(1)
 	job.Input = json.RawMessage(awkwardJSON)
-	job.Priority = -7
+	job.Priority, job.Trace = -7, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	job.AvailableAt = at(100)
 	put(t, store, aJob(2), job)
 	require.Equal(t, bare(job), getJob(t, store, job.ID))

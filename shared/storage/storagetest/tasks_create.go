@@ -28,7 +28,7 @@ func createKeepsEveryField(t *testing.T, tasks storage.Tasks) {
 		ID: taskID(1), FlowID: "flow-9", FlowVersionID: "ver-9", FlowName: "naïve ☃", FlowVersion: 12,
 		Status: storage.TaskFailed, Params: json.RawMessage(`{"p":1}`), Shared: json.RawMessage(`{"s":1}`),
 		State: json.RawMessage(`[1]`), CurrentNode: "node", WaitsFor: storage.WaitRetry, Error: json.RawMessage(`{"code":"x"}`),
-		RequestID: "req", RequestHash: "hash",
+		RequestID: "req", RequestHash: "hash", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		RunnableAt: after(1 * time.Microsecond),
 		Lease:      storage.Lease{Owner: "alpha", Expiry: after(2 * time.Microsecond), Epoch: 1 << 40},
 		Seq:        1 << 41, InboxSeq: 1 << 42, InboxDone: 1 << 43,

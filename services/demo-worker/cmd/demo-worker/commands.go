@@ -11,7 +11,6 @@ import (
 
 	demoworker "github.com/pocketflowgo/pocketflow/services/demo-worker"
 	"github.com/pocketflowgo/pocketflow/shared/app"
-	"github.com/pocketflowgo/pocketflow/shared/obs"
 )
 
 const (
@@ -56,19 +55,20 @@ func fail(code int, err error) int {
 
 type serve struct {
 	demoworker.Config `embed:""`
-	LogLevel          string        `help:"Least level that is logged." default:"info" enum:"debug,info,warn,error" env:"LOG_LEVEL"`
-	LogFormat         obs.LogFormat `help:"Form of the log: json or console." default:"json" enum:"json,console" env:"LOG_FORMAT"`
+	app.Telemetry     `embed:""`
 }
 
 // Run serves until a signal.
 func (s *serve) Run() error {
-	log, err := obs.NewLogger(s.LogLevel, s.LogFormat)
+	telemetry, err := s.Open(name)
 	if err != nil {
 		return err
 	}
+	defer telemetry.Close()
+	log := telemetry.Log
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
-	service, err := demoworker.New(s.Config, demoworker.Deps{Log: log.With(zap.String("service", name))})
+	service, err := demoworker.New(s.Config, demoworker.Deps{Log: log.With(zap.String("service", name)), Traces: telemetry.Traces})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 func main() {
 	build := func(ctx context.Context, cfg *gateway.Config, deps app.Deps) (app.Service, error) {
-		return gateway.New(ctx, *cfg, gateway.Deps{Log: deps.Log, Metrics: deps.Metrics, HTTP: httpx.NewHTTPClient()})
+		return gateway.New(ctx, *cfg, gateway.Deps{Log: deps.Log, Metrics: deps.Metrics, Traces: deps.Traces, HTTP: httpx.NewHTTPClient()})
 	}
 	os.Exit(app.Main("gateway", "The front door of PocketFlow: every documented route at one address.", &gateway.Config{}, build))
 }

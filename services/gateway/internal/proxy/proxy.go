@@ -12,6 +12,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Service names a service of the suite, as messages to callers do.
@@ -78,6 +79,7 @@ func (b *Backend) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	pr.Out.Host = ""
 	pr.Out.Header.Set(httpx.HeaderRequestID, httpx.RequestID(pr.In.Context()))
+	tracing.Send(pr.In.Context(), pr.Out.Header)
 	pr.SetXForwarded()
 	unwrap(pr.Out)
 }

@@ -20,14 +20,15 @@ func (c serveCmd) Run(ctx context.Context, s *session) error {
 	if err := c.Check(c.Addr); err != nil {
 		return err
 	}
-	telemetry, err := c.Telemetry()
+	telemetry, err := c.Open("pocketflow")
 	if err != nil {
 		return err
 	}
+	defer telemetry.Close()
 	log := telemetry.Log
 	// Sync reports an error on terminals, where there is nothing to sync.
 	defer func() { _ = log.Sync() }()
-	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log, Metrics: telemetry.Metrics})
+	services, err := suite.New(ctx, c.Config, suite.Deps{Log: log, Metrics: telemetry.Metrics, Traces: telemetry.Traces})
 	if err != nil {
 		return err
 	}

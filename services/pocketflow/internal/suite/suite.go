@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	catalog "github.com/pocketflowgo/pocketflow/services/flow-catalog"
@@ -45,6 +46,7 @@ const (
 type Deps struct {
 	Log     *zap.Logger
 	Metrics prometheus.Registerer // nil: nobody looks at them
+	Traces  trace.TracerProvider  // nil: nobody traces
 }
 
 // New makes all services and opens their databases. It starts nothing.
@@ -63,19 +65,19 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Suite, error) {
 		build      func(*zap.Logger) (app.Service, error)
 	}{
 		{"registry", registryHost, func(log *zap.Logger) (app.Service, error) {
-			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log, Metrics: deps.Metrics})
+			return registry.New(ctx, cfg.Registry, registry.Deps{Log: log, Metrics: deps.Metrics, Traces: deps.Traces})
 		}},
 		{"flow-catalog", catalogHost, func(log *zap.Logger) (app.Service, error) {
-			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log, Metrics: deps.Metrics})
+			return catalog.New(ctx, cfg.Catalog, catalog.Deps{Log: log, Metrics: deps.Metrics, Traces: deps.Traces})
 		}},
 		{"queue-gateway", queueHost, func(log *zap.Logger) (app.Service, error) {
-			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
+			return queuegateway.New(ctx, cfg.Queue, queuegateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics, Traces: deps.Traces})
 		}},
 		{"scheduler", schedulerHost, func(log *zap.Logger) (app.Service, error) {
-			return scheduler.New(ctx, cfg.Scheduler, scheduler.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
+			return scheduler.New(ctx, cfg.Scheduler, scheduler.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics, Traces: deps.Traces})
 		}},
 		{"gateway", "", func(log *zap.Logger) (app.Service, error) {
-			return gateway.New(ctx, cfg.Gateway, gateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics})
+			return gateway.New(ctx, cfg.Gateway, gateway.Deps{Log: log, HTTP: hc, Metrics: deps.Metrics, Traces: deps.Traces})
 		}},
 	} {
 		service, err := p.build(deps.Log.With(zap.String("service", p.name)))

@@ -14,7 +14,7 @@ import (
 func main() {
 	cfg := &queuegateway.Config{}
 	build := func(ctx context.Context, cfg *queuegateway.Config, deps app.Deps) (app.Service, error) {
-		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: deps.Log, Metrics: deps.Metrics, HTTP: httpx.NewHTTPClient()})
+		return queuegateway.New(ctx, *cfg, queuegateway.Deps{Log: deps.Log, Metrics: deps.Metrics, Traces: deps.Traces, HTTP: httpx.NewHTTPClient()})
 	}
 	os.Exit(app.Main("queue-gateway", "The queue-gateway of PocketFlow: the jobs that pull workers fetch, and their answers.", cfg, build,
 		migratecmd.New(cfg)))

@@ -184,6 +184,7 @@ func newJobs(body queueapi.PutJobsRequest) ([]storage.Job, error) {
 		stored := storage.Job{
 			ID: job.ID, TaskID: job.TaskID, RunID: job.RunID, NodeKey: job.NodeKey, Path: job.Path,
 			Visit: job.Visit, Attempt: job.Attempt, RunNo: job.RunNo, Service: job.Service, Input: job.Input, Priority: job.Priority,
+			Trace: job.Traceparent,
 		}
 		if job.AvailableAt > 0 {
 			stored.AvailableAt = time.UnixMilli(job.AvailableAt).UTC()

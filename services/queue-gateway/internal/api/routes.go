@@ -18,11 +18,11 @@ import (
 func Routes(q *queue.Queue) []httpx.Route {
 	h := handlers{queue: q}
 	return []httpx.Route{
-		{Method: http.MethodPost, Path: "/queue/poll", Handler: h.poll},
-		{Method: http.MethodPost, Path: "/queue/complete", Handler: h.complete},
-		{Method: http.MethodPost, Path: "/queue/heartbeat", Handler: h.heartbeat},
-		{Method: http.MethodPost, Path: "/queue/update_run", Handler: h.updateRun},
-		{Method: http.MethodPost, Path: "/queue/logs", Handler: h.logs},
+		{Method: http.MethodPost, Path: "/queue/poll", Handler: h.poll, Background: true},
+		{Method: http.MethodPost, Path: "/queue/complete", Handler: h.complete, Background: true},
+		{Method: http.MethodPost, Path: "/queue/heartbeat", Handler: h.heartbeat, Background: true},
+		{Method: http.MethodPost, Path: "/queue/update_run", Handler: h.updateRun, Background: true},
+		{Method: http.MethodPost, Path: "/queue/logs", Handler: h.logs, Background: true},
 
 		{Method: http.MethodGet, Path: "/queue/stats", Handler: h.stats},
 		{Method: http.MethodGet, Path: "/queue/dead", Handler: h.listDead},
@@ -184,7 +184,8 @@ func wireJob(job storage.Job) queueapi.Job {
 	return queueapi.Job{
 		ID: job.ID, TaskID: job.TaskID, RunID: job.RunID, NodeKey: job.NodeKey, Service: job.Service,
 		InputJSON: string(job.Input), Status: string(job.Status), Attempt: job.Deliveries, Priority: job.Priority,
-		WorkerID: job.WorkerID, Token: job.Token,
+		Traceparent: job.Trace,
+		WorkerID:    job.WorkerID, Token: job.Token,
 		CreatedAt: job.CreatedAt.UnixMilli(), StartedAt: job.StartedAt.UnixMilli(), TimeoutAt: job.TimeoutAt.UnixMilli(),
 	}
 }

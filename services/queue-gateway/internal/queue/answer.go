@@ -78,7 +78,9 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 	for n, i := range asked {
 		outcomes[i] = accepted[n]
 		if accepted[n] == nil {
-			q.metrics.completed(jobs[answers[i].Claim.JobID], answers[i], now)
+			job := jobs[answers[i].Claim.JobID]
+			q.metrics.completed(job, answers[i], now)
+			q.traceAnswer(job, answers[i], now)
 		}
 	}
 	kick(q.answered)

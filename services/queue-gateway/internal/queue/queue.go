@@ -9,11 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Limits of what callers ask for.
@@ -44,6 +46,7 @@ type Config struct {
 	Metrics       *Metrics // nil: nobody looks at them
 	MaxDeliveries int
 	Visibility    time.Duration // of claims that do not say
+	Tracer        trace.Tracer  // nil: nobody traces
 	// Alone says that no other process can be delivering: a result that was
 	// claimed before the start is left from a crash, and nobody's.
 	Alone bool
@@ -56,6 +59,7 @@ type Queue struct {
 	metrics   *Metrics
 	store     storage.Queue
 	scheduler Scheduler
+	tracer    trace.Tracer
 
 	bell     *bell
 	alarm    *alarm        // wakes the watch
@@ -68,8 +72,11 @@ func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
 	if cfg.Metrics == nil {
 		cfg.Metrics = newMetrics()
 	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = tracing.Tracer(nil, "")
+	}
 	return &Queue{
-		cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, store: store, scheduler: scheduler,
+		cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, store: store, scheduler: scheduler, tracer: cfg.Tracer,
 		bell:     newBell(),
 		alarm:    newAlarm(),
 		answered: make(chan struct{}, 1),

@@ -13,7 +13,7 @@ import (
 func main() {
 	cfg := &registry.Config{}
 	build := func(ctx context.Context, cfg *registry.Config, deps app.Deps) (app.Service, error) {
-		return registry.New(ctx, *cfg, registry.Deps{Log: deps.Log, Metrics: deps.Metrics})
+		return registry.New(ctx, *cfg, registry.Deps{Log: deps.Log, Metrics: deps.Metrics, Traces: deps.Traces})
 	}
 	os.Exit(app.Main("registry", "The registry of PocketFlow: which workers there are, what they offer, who is online.", cfg, build,
 		migratecmd.New(cfg)))

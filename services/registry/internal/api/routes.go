@@ -25,7 +25,7 @@ func Routes(r *roster.Roster) []httpx.Route {
 	h := handlers{roster: r}
 	return []httpx.Route{
 		{Method: http.MethodPost, Path: "/workers/register", Aliases: []string{"/register"}, Handler: h.register},
-		{Method: http.MethodPost, Path: "/workers/heartbeat", Aliases: []string{"/heartbeat"}, Handler: h.heartbeat},
+		{Method: http.MethodPost, Path: "/workers/heartbeat", Aliases: []string{"/heartbeat"}, Handler: h.heartbeat, Background: true},
 		{Method: http.MethodGet, Path: "/workers/list", Aliases: []string{"/list"}, Handler: h.list},
 		{Method: http.MethodGet, Path: "/workers/allocate", Aliases: []string{"/allocate"}, Handler: h.allocate},
 		{Method: http.MethodPost, Path: "/workers/deregister", Handler: h.deregister},

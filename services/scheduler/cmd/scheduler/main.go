@@ -14,7 +14,7 @@ import (
 func main() {
 	cfg := &scheduler.Config{}
 	build := func(ctx context.Context, cfg *scheduler.Config, deps app.Deps) (app.Service, error) {
-		return scheduler.New(ctx, *cfg, scheduler.Deps{Log: deps.Log, Metrics: deps.Metrics, HTTP: httpx.NewHTTPClient()})
+		return scheduler.New(ctx, *cfg, scheduler.Deps{Log: deps.Log, Metrics: deps.Metrics, Traces: deps.Traces, HTTP: httpx.NewHTTPClient()})
 	}
 	os.Exit(app.Main("scheduler", "Executes tasks.", cfg, build, migratecmd.New(cfg)))
 }

@@ -10,12 +10,14 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/localfunc"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // The codes of failed executions. engine.CodeTimeout is the one for time-outs.
@@ -42,6 +44,7 @@ type Executor struct {
 	scripts *Scripts
 	logs    Logs
 	log     *zap.Logger
+	tracer  trace.Tracer
 }
 
 // Logs is where runs' logs are kept.
@@ -57,7 +60,8 @@ type Deps struct {
 	Scripts *Scripts
 	Logs    Logs // of scripts
 	Log     *zap.Logger
-	Metrics *Metrics // nil: nobody looks at them
+	Metrics *Metrics     // nil: nobody looks at them
+	Tracer  trace.Tracer // nil: nobody traces
 }
 
 // New makes an executor.
@@ -65,13 +69,22 @@ func New(deps Deps) *Executor {
 	if deps.Metrics == nil {
 		deps.Metrics = newMetrics()
 	}
-	return &Executor{push: newPush(deps.Pool, deps.Metrics), funcs: deps.Funcs, scripts: deps.Scripts, logs: deps.Logs, log: deps.Log}
+	if deps.Tracer == nil {
+		deps.Tracer = tracing.Tracer(nil, "")
+	}
+	return &Executor{
+		push: newPush(deps.Pool, deps.Metrics), funcs: deps.Funcs, scripts: deps.Scripts,
+		logs: deps.Logs, log: deps.Log, tracer: deps.Tracer,
+	}
 }
 
 // Do carries out one attempt. It returns when the attempt has ended, within
 // the execution's time-out once a worker is at hand. When ctx ends first, the
-// attempt has no result and Do fails with the context's error.
+// attempt has no result and Do fails with the context's error. It belongs to
+// the trace of ctx, and so does what a push worker makes of it.
 func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (engine.RunResult, error) {
+	ctx, span := e.trace(ctx, taskID, x)
+	defer span.End()
 	var result engine.RunResult
 	switch x.Exec.Type {
 	case flow.ExecLocalFunc:
@@ -82,10 +95,24 @@ func (e *Executor) Do(ctx context.Context, taskID string, x engine.Execution) (e
 		result = e.push.do(ctx, taskID, x)
 	}
 	if err := ctx.Err(); err != nil {
+		tracing.Fail(span, "canceled")
 		return engine.RunResult{}, err
+	}
+	if result.Error != nil {
+		tracing.Fail(span, result.Error.Code)
 	}
 	result.RunID = x.RunID
 	return result, nil
+}
+
+func (e *Executor) trace(ctx context.Context, taskID string, x engine.Execution) (context.Context, trace.Span) {
+	kind := trace.SpanKindInternal
+	if x.Exec.Type == flow.ExecHTTP {
+		kind = trace.SpanKindClient
+	}
+	return e.tracer.Start(ctx, "execute", trace.WithSpanKind(kind), trace.WithAttributes(
+		tracing.TaskID.String(taskID), tracing.RunID.String(x.RunID), tracing.Node.String(x.Path),
+		tracing.Service.String(x.Exec.Service), tracing.Attempt.Int(x.Attempt)))
 }
 
 // logPatience bounds the wait for a database that takes no log.

@@ -21,6 +21,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // registry is a fixed set of workers, in the order in which turns are taken.
@@ -76,9 +77,12 @@ func execution() engine.Execution {
 	}
 }
 
+// taskTrace is the trace of the task that is executed.
+const taskTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 func do(t *testing.T, e *Executor, x engine.Execution) engine.RunResult {
 	t.Helper()
-	result, err := e.Do(t.Context(), "task-1", x)
+	result, err := e.Do(tracing.Join(t.Context(), taskTrace), "task-1", x)
 	require.NoError(t, err)
 	require.Equal(t, x.RunID, result.RunID)
 	return result
@@ -112,7 +116,7 @@ func TestPush_SendsTheDocumentedRequest(t *testing.T) {
 	require.Equal(t, "task-1", got.Header.Get("X-PocketFlow-Task"))
 	require.Equal(t, "n", got.Header.Get("X-PocketFlow-Node"))
 	require.Equal(t, "2", got.Header.Get("X-PocketFlow-Attempt"))
-	require.Regexp(t, `^00-[0-9a-f]{32}-[0-9a-f]{16}-00$`, got.Header.Get("traceparent"))
+	require.Equal(t, taskTrace, got.Header.Get("traceparent"))
 }
 
 func TestPush_MovesOnWhenAWorkerNeverTookTheWork(t *testing.T) {

@@ -3,10 +3,8 @@ package execute
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -22,6 +20,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/netguard"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // maxAnswer is the most bytes of a worker's answer.
@@ -154,6 +153,7 @@ func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
 		return failed(CodeUnreachable, "the worker %q has an unusable URL", c.worker.ID), true
 	}
 	req.Header = headers(c)
+	tracing.Send(ctx, req.Header)
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return p.callFailed(ctx, c, err)
@@ -204,15 +204,7 @@ func headers(c call) http.Header {
 		httpx.HeaderTask:    {c.task},
 		httpx.HeaderNode:    {x.Path},
 		httpx.HeaderAttempt: {strconv.Itoa(x.Attempt)},
-		"Traceparent":       {traceparent(c.task, x.RunID)},
 	}
-}
-
-// traceparent gives all runs of a task one trace id (W3C Trace Context), so
-// that a worker's own traces can be found by task. It asks for no sampling.
-func traceparent(taskID, runID string) string {
-	trace, span := sha256.Sum256([]byte(taskID)), sha256.Sum256([]byte(runID))
-	return fmt.Sprintf("00-%x-%x-00", trace[:16], span[:8])
 }
 
 // answer reads {"result","error","retryable"}.

@@ -12,21 +12,25 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
+// Origin is the task that a message comes from, and the trace that it belongs to.
+type Origin struct{ TaskID, Trace string }
+
 // PutJob is the message that enqueues an execution.
-func PutJob(taskID string, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
+func PutJob(from Origin, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
 	input, err := json.Marshal(map[string]any{"input": x.Input, "params": x.Params, "run_id": x.RunID})
 	if err != nil {
 		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
 	}
 	payload, err := json.Marshal(queueapi.NewJob{
-		ID: queueapi.JobID(x.RunID), TaskID: taskID, RunID: x.RunID,
+		ID: queueapi.JobID(x.RunID), TaskID: from.TaskID, RunID: x.RunID,
 		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt, RunNo: x.RunNo,
 		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params), AvailableAt: availableAt(x.Params, at),
+		Traceparent: from.Trace,
 	})
 	if err != nil {
 		return storage.OutboxMessage{}, fmt.Errorf("encode job: %w", err)
 	}
-	return message(taskID, storage.OutboxPutJob, payload, at), nil
+	return message(from.TaskID, storage.OutboxPutJob, payload, at), nil
 }
 
 // availableAt is when workers may first get a job, in unix ms; 0: at once. A

@@ -22,7 +22,7 @@ func TestPutJob_SaysWhenAndBeforeWhichOthers(t *testing.T) {
 	} {
 		x := execution()
 		x.RunNo, x.Params = 17, json.RawMessage(params)
-		message, err := PutJob("task-1", x, at)
+		message, err := PutJob(Origin{TaskID: "task-1"}, x, at)
 		require.NoError(t, err)
 		var job queueapi.NewJob
 		require.NoError(t, json.Unmarshal(message.Payload, &job))
@@ -36,7 +36,7 @@ func TestPutJob_IsNeverAvailableTooEarly(t *testing.T) {
 	t.Parallel()
 	x := execution()
 	x.Params = json.RawMessage(`{"delay_ms":1}`)
-	message, err := PutJob("task-1", x, time.UnixMicro(1_000_001))
+	message, err := PutJob(Origin{TaskID: "task-1"}, x, time.UnixMicro(1_000_001))
 	require.NoError(t, err)
 	var job queueapi.NewJob
 	require.NoError(t, json.Unmarshal(message.Payload, &job))

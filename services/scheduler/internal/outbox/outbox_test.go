@@ -153,7 +153,7 @@ func putJob(t *testing.T, runID string, bytes int) storage.OutboxMessage {
 	t.Helper()
 	x := execution()
 	x.RunID, x.Input = runID, json.RawMessage(`"`+strings.Repeat("x", bytes-2)+`"`)
-	put, err := PutJob("task-1", x, storage.Now())
+	put, err := PutJob(Origin{TaskID: "task-1"}, x, storage.Now())
 	require.NoError(t, err)
 	return put
 }
@@ -188,7 +188,7 @@ func TestStart_DeliversWhatACrashLeftWhenNobodyElseCan(t *testing.T) {
 func TestOffer_IsDeliveredAndAcknowledged(t *testing.T) {
 	t.Parallel()
 	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
-	put, err := PutJob("task-1", execution(), storage.Now())
+	put, err := PutJob(Origin{TaskID: "task-1"}, execution(), storage.Now())
 	require.NoError(t, err)
 	withdraw := Withdraw("task-1", "run-0197", storage.Now())
 	commit(t, store, withdraw, put)
@@ -222,7 +222,7 @@ func TestOffer_KeepsBoundedMemoryWhileNobodyDelivers(t *testing.T) {
 func TestScan_DeliversWhatNobodyOffered(t *testing.T) {
 	t.Parallel()
 	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}}
-	put, err := PutJob("task-1", execution(), storage.Now())
+	put, err := PutJob(Origin{TaskID: "task-1"}, execution(), storage.Now())
 	require.NoError(t, err)
 	commit(t, store, put)
 	start(t, store, q, func() time.Time { return storage.Now().Add(firstDelivery) })
@@ -232,7 +232,7 @@ func TestScan_DeliversWhatNobodyOffered(t *testing.T) {
 func TestDelivery_IsRepeatedUntilTheQueueIsBack(t *testing.T) {
 	t.Parallel()
 	store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}, away: true}
-	put, err := PutJob("task-1", execution(), storage.Now())
+	put, err := PutJob(Origin{TaskID: "task-1"}, execution(), storage.Now())
 	require.NoError(t, err)
 	commit(t, store, put)
 	start(t, store, q, racing())

@@ -201,7 +201,8 @@ func (r *Runner) patiently(ctx context.Context, what string, call func() error) 
 }
 
 func (d *drive) committed(s *computed) {
-	d.r.Metrics.committed(&s.record, d.created)
+	d.r.Metrics.committed(&s.record, d.trace.created)
+	d.traceEnd(&s.record)
 	d.state, d.seq, d.inboxDone = s.state, s.record.Seq, s.record.InboxDone
 	for _, runID := range s.ended {
 		if cancel := d.running[runID]; cancel != nil {

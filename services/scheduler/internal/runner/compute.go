@@ -92,7 +92,7 @@ func (d *drive) compute(inputs []input, extent extent) (*computed, error) {
 		}
 	}
 	for _, x := range queued {
-		message, err := outbox.PutJob(d.lease.TaskID, x, s.record.At)
+		message, err := outbox.PutJob(outbox.Origin{TaskID: d.lease.TaskID, Trace: d.trace.text}, x, s.record.At)
 		if err != nil {
 			return nil, err
 		}

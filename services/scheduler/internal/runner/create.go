@@ -9,6 +9,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // CreateParams are a new task.
@@ -27,7 +28,7 @@ func (r *Runner) Create(ctx context.Context, p CreateParams) (storage.CreateOutc
 	task := storage.Task{
 		ID: ids.New(ids.Task), FlowID: p.Version.FlowID, FlowVersionID: p.Version.ID,
 		FlowName: p.Version.FlowName, FlowVersion: p.Version.Number,
-		Params: p.Params, RequestID: p.RequestID, RequestHash: p.RequestHash,
+		Params: p.Params, RequestID: p.RequestID, RequestHash: p.RequestHash, Trace: tracing.Text(ctx),
 		RunnableAt: now, CreatedAt: now, UpdatedAt: now,
 	}
 	state := engine.NewState()

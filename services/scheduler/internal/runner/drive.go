@@ -18,6 +18,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // drive executes one task from a committed state until it is released: it
@@ -29,7 +30,7 @@ type drive struct {
 	log     *zap.Logger
 	program engine.Program
 	extent  extent
-	created time.Time // the task
+	trace   taskTrace
 
 	// What is committed.
 	lease     storage.LeaseRef
@@ -63,7 +64,7 @@ const (
 // begin.
 func (r *Runner) newDrive(h *held, task storage.Task, extent extent) *drive {
 	return &drive{
-		r: r, held: h, extent: extent, created: task.CreatedAt,
+		r: r, held: h, extent: extent, trace: traceOf(task),
 		log:   r.Log.With(zap.String("task_id", task.ID)),
 		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
 		seq:   task.Seq, inboxDone: task.InboxDone,
@@ -190,7 +191,7 @@ func (d *drive) attempt(ctx context.Context, x engine.Execution) (result engine.
 		}
 	}()
 	began := time.Now()
-	result, err = d.r.Executor.Do(ctx, d.lease.TaskID, x)
+	result, err = d.r.Executor.Do(tracing.Join(ctx, d.trace.text), d.lease.TaskID, x)
 	if err == nil {
 		d.r.Metrics.executed(x, result, time.Since(began))
 	}

@@ -27,12 +27,14 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
+	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
 // Config are the runner's settings.
@@ -84,6 +86,7 @@ type Deps struct {
 	Outbox   Outbox
 	Log      *zap.Logger
 	Metrics  *Metrics         // nil: nobody looks at them
+	Tracer   trace.Tracer     // nil: nobody traces
 	Now      func() time.Time // storage.Now but in tests
 }
 
@@ -110,6 +113,9 @@ type Runner struct {
 
 // New makes a runner. It starts nothing.
 func New(config Config, deps Deps) *Runner {
+	if deps.Tracer == nil {
+		deps.Tracer = tracing.Tracer(nil, "")
+	}
 	if deps.Metrics == nil {
 		deps.Metrics = newMetrics()
 	}

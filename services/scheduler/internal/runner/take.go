@@ -114,7 +114,8 @@ func (d *drive) cancelUnread(ctx context.Context, task storage.Task) error {
 		err = outcome.Err
 	}
 	if err == nil {
-		d.r.Metrics.committed(&record, d.created)
+		d.r.Metrics.committed(&record, d.trace.created)
+		d.traceEnd(&record)
 		d.r.Outbox.Offer(record.Outbox)
 	}
 	return err

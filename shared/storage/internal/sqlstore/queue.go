@@ -22,8 +22,8 @@ func NewQueue(db *DB) *Queue { return &Queue{DB: db, turns: newServiceTurns()} }
 
 const putJobSQL = `
 INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
-    status, deliveries, available_at, worker_id, token, created_at, result_hash, log_path)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', 0, $12, '', '', $13, '', '')
+    status, deliveries, available_at, worker_id, token, created_at, result_hash, log_path, traceparent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', 0, $12, '', '', $13, '', '', $14)
 ON CONFLICT DO NOTHING`
 
 // PutJobs implements storage.Queue.
@@ -37,7 +37,8 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 		for _, i := range keyOrder(len(jobs), func(i int) string { return jobs[i].ID }) {
 			job := jobs[i]
 			batch.ExecCount(&added[i], putJobSQL, job.ID, job.TaskID, job.RunID, clean(job.NodeKey), clean(job.Path), job.Visit,
-				job.Attempt, job.RunNo, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt))
+				job.Attempt, job.RunNo, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt),
+				clean(job.Trace))
 		}
 		if err := tx.Run(ctx, &batch); err != nil {
 			return err
@@ -69,7 +70,7 @@ const (
 	columnsBeforeInput = `id, task_id, run_id, node_key, path, visit, attempt, run_no, service, `
 	columnsAfterInput  = `, priority,
     status, deliveries, available_at, worker_id, token, timeout_at, created_at, started_at, finished_at,
-    result_hash, log_path`
+    result_hash, log_path, traceparent`
 
 	// An input may be large, and is read only for those who work with it.
 	columnsWithoutInput = columnsBeforeInput + `''` + columnsAfterInput
@@ -191,7 +192,7 @@ func scanJobInto(row Row, job *storage.Job, more ...any) error {
 		&job.ID, &job.TaskID, &job.RunID, &job.NodeKey, &job.Path, &job.Visit, &job.Attempt,
 		&job.RunNo, &job.Service, &input, &job.Priority, &status, &job.Deliveries, intoTime(&job.AvailableAt),
 		&job.WorkerID, &job.Token, intoTime(&job.TimeoutAt), intoTime(&job.CreatedAt), intoTime(&job.StartedAt),
-		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath,
+		intoTime(&job.FinishedAt), &job.ResultHash, &job.LogPath, &job.Trace,
 	}, more...)...)
 	if input != "" {
 		job.Input = json.RawMessage(input)

@@ -35,7 +35,7 @@ func NewTasks(db *DB) *Tasks {
 
 const taskColumns = `id, flow_id, flow_version_id, flow_name, flow_version, status, params, shared, state,
 	current_node, waits_for, error, request_id, request_hash, runnable_at, lease_owner, lease_expiry, lease_epoch,
-	seq, inbox_seq, inbox_done, created_at, updated_at, finished_at`
+	seq, inbox_seq, inbox_done, created_at, updated_at, finished_at, traceparent`
 
 func scanTask(row Row) (storage.Task, error) {
 	var task storage.Task
@@ -45,7 +45,7 @@ func scanTask(row Row) (storage.Task, error) {
 		&task.CurrentNode, &waitsFor, (*[]byte)(&task.Error), &task.RequestID, &task.RequestHash,
 		intoTime(&task.RunnableAt), &task.Lease.Owner, intoTime(&task.Lease.Expiry), &task.Lease.Epoch,
 		&task.Seq, &task.InboxSeq, &task.InboxDone,
-		intoTime(&task.CreatedAt), intoTime(&task.UpdatedAt), intoTime(&task.FinishedAt))
+		intoTime(&task.CreatedAt), intoTime(&task.UpdatedAt), intoTime(&task.FinishedAt), &task.Trace)
 	task.Status, task.WaitsFor = storage.TaskStatus(status), storage.WaitKind(waitsFor)
 	return task, err
 }

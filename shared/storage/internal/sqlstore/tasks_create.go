@@ -22,7 +22,7 @@ func (t *Tasks) CreateTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 // error would abort the others' transaction on Postgres.
 const insertTaskSQL = `
 INSERT INTO tasks (` + taskColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
 ON CONFLICT DO NOTHING`
 
 // The second condition is what lets both planners use the partial index.
@@ -80,7 +80,7 @@ func addTask(batch *Batch, created *int64, task *storage.Task) {
 		clean(task.CurrentNode), string(task.WaitsFor), text(task.Error), task.RequestID, task.RequestHash,
 		micros(task.RunnableAt), task.Lease.Owner, micros(task.Lease.Expiry), task.Lease.Epoch,
 		task.Seq, task.InboxSeq, task.InboxDone,
-		micros(task.CreatedAt), micros(task.UpdatedAt), micros(task.FinishedAt))
+		micros(task.CreatedAt), micros(task.UpdatedAt), micros(task.FinishedAt), clean(task.Trace))
 }
 
 // foundRequest turns the task that a request id made before into the outcome
