@@ -110,8 +110,9 @@ type JobResult struct {
 // UndeliveredResults are the result messages that the scheduler has not
 // acknowledged.
 type UndeliveredResults struct {
-	Count int
-	// Oldest is when the first of their jobs ended; zero when there is none.
+	Count int // up to MaxCounted
+	// Oldest is when the first of their jobs ended, of a thousand at least that
+	// are due first; zero when there is none.
 	Oldest time.Time
 }
 

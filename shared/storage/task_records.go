@@ -360,8 +360,8 @@ type TaskHint struct {
 	TaskID string
 }
 
-// MaxCounted is where the counts of TaskStats end, so that they take a bounded
-// time: a fraction of a second.
+// MaxCounted is where the counts of TaskStats and UndeliveredResults end, so that
+// they take a bounded time: a fraction of a second.
 const MaxCounted = 1_000_000
 
 // TaskStats tell how much there is to do; no count is over MaxCounted.

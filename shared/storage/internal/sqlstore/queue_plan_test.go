@@ -62,7 +62,7 @@ func queueStatements() map[string]planned {
 		"held result":        {heldResultSQL, []any{"j", 1}, []string{"sqlite_autoindex_job_results_1 (job_id=?)"}, []string{"job_results_next"}},
 		"claim result":       ofResult(claimResultSQL, 1),
 		"acknowledge":        ofResult(ackResultSQL),
-		"undelivered":        {undeliveredSQL, nil, []string{"SCAN r", "sqlite_autoindex_jobs_1 (id=?)"}, []string{"jobs_pkey"}},
+		"oldest result":      {oldestResultSQL, []any{1}, []string{"CO-ROUTINE r", "COVERING INDEX job_results_next", "SEARCH r", "sqlite_autoindex_jobs_1 (id=?)"}, []string{"job_results_next", "jobs_pkey"}},
 		"stats ready":        {pendingStatsSQL, []any{1}, []string{"COVERING INDEX jobs_ready"}, []string{"jobs_ready"}},
 		"stats claimed":      {claimedStatsSQL, nil, []string{"COVERING INDEX jobs_claimed"}, []string{"jobs_claimed"}},
 		"stats dead":         {deadStatsSQL, nil, []string{"COVERING INDEX jobs_dead_service"}, []string{"jobs_dead_service"}},
