@@ -129,8 +129,11 @@ func TestDecide_MovesTheTaskOnAndKeepsWhoDecided(t *testing.T) {
 		id := f.createApproval()
 		asked := f.asked(id)
 		f.decides(decision(asked, `"decision":`+word+`,"decided_by":"dora","comment":"so be it"`))
-		_, task := f.call(http.MethodGet, "/tasks/get?id="+id, "")
-		require.Equal(t, want, task["last_action"], "it went on before the answer")
+		var task map[string]any
+		require.Eventually(t, func() bool { // at once, unless the machine is busy
+			_, task = f.call(http.MethodGet, "/tasks/get?id="+id, "")
+			return task["last_action"] == want
+		}, patience, time.Millisecond)
 		require.JSONEq(t, `{"verdict":`+word+`}`, task["shared_json"].(string))
 		status, runs := f.list("/tasks/runs?task_id=" + id)
 		require.Equal(t, http.StatusOK, status)
@@ -201,11 +204,15 @@ func TestDecide_CountsOnlyForWhatWasShown(t *testing.T) {
 	}
 	f.decides(decision(second, `"decision":"again"`))
 
-	third := f.asked(id)
-	require.EqualValues(t, 2, third["visit"])
+	var third map[string]any
+	require.Eventually(t, func() bool {
+		third = f.asked(id)
+		return third["visit"] == 2.0
+	}, patience, time.Millisecond)
 	require.Equal(t, second["input"], third["input"])
 	f.fails(409, errs.ApprovalChanged, http.MethodPost, "/approvals/decide", decision(second, `"decision":true`))
 	f.decides(decision(third, `"decision":true`))
+	f.untilStatus(id, storage.TaskWaitingQueue)
 	f.fails(409, errs.ApprovalClosed, http.MethodPost, "/approvals/decide", decision(third, `"decision":true`))
 }
 
@@ -233,6 +240,7 @@ func TestDecide_ARepeatIsHarmless(t *testing.T) {
 	for range 3 {
 		f.decides(decision(asked, run+said+`,"decision":"approved"`))
 	}
+	f.untilStatus(id, storage.TaskWaitingQueue)
 	detail := f.refuses(decision(asked, run+`"decided_by":"eve","decision":false`), errs.ApprovalClosed)
 	require.Contains(t, detail, `by "dora": "approved"`)
 	f.refuses(decision(asked, run+`"decided_by":"dora","comment":"another","decision":"approved"`), errs.ApprovalClosed)
