@@ -30,7 +30,7 @@ type grammar struct {
 	Worker   workerCmds   `cmd:"" help:"Look at workers."`
 	Queue    queueCmds    `cmd:"" help:"Look after the jobs of pull workers."`
 	Migrate  migrateCmd   `cmd:"" help:"Bring the databases' schemas forward or back, or tell where they stand."`
-	Store    storeCmds    `cmd:"" help:"Move the databases of a stopped suite elsewhere."`
+	Store    storeCmds    `cmd:"" help:"Back up the databases, or move those of a stopped suite elsewhere."`
 	Config   configCmd    `cmd:"" help:"Print every setting of serve and where it comes from; passwords are hidden."`
 	Version  versionCmd   `cmd:"" help:"Print the version."`
 

@@ -382,6 +382,9 @@ func TestConfig_HidesPasswordsAndNamesSources(t *testing.T) {
 	require.Regexp(t, `(?m)^catalog-db +postgres://u:xxxxx@h/db\?sslpassword=xxxxx +flag `, got.out)
 	require.Regexp(t, `(?m)^queue-db +sqlite:///srv/flow/queue.db +data directory +QUEUE_DB$`, got.out)
 	require.Regexp(t, `(?m)^registry-ttl +15s +default +REGISTRY_TTL$`, got.out)
+	for _, ofProcess := range []string{"admin-addr", "metrics-at", "trace-endpoint", "trace-ratio", "log-level", "insecure", "drain"} {
+		require.Regexp(t, `(?m)^`+ofProcess+` `, got.out)
+	}
 	require.NotContains(t, got.out, "-url", "how the services reach each other is not a setting here")
 }
 

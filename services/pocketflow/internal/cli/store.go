@@ -16,6 +16,8 @@ import (
 )
 
 type storeCmds struct {
+	Backup storeBackupCmd `cmd:"" help:"Copy the SQLite databases of a suite as they all are at one moment, while it serves."`
+
 	Copy   storeCopyCmd   `cmd:"" help:"Copy all databases of a stopped suite, from SQLite to Postgres, back, or within one kind, and compare the result. Stopped or killed, the same command goes on."`
 	Verify storeVerifyCmd `cmd:"" help:"Compare all databases of a stopped suite with a copy, and change neither."`
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
+	"github.com/pocketflowgo/pocketflow/shared/storage/backup"
 	"github.com/pocketflowgo/pocketflow/shared/storage/transfer"
 )
 
@@ -16,7 +17,8 @@ const (
 	barPause = 100 * time.Millisecond
 )
 
-// transferProgress shows a bar on a terminal, and elsewhere a line per table.
+// transferProgress shows a bar on a terminal, and elsewhere a line per table of
+// a copy.
 type transferProgress struct {
 	show  *term.Progress
 	live  bool
@@ -42,13 +44,25 @@ func (t *transferProgress) tell(p transfer.Progress) {
 
 func (t *transferProgress) done() { t.show.Done() }
 
+// tellBackup shows the copies of SQLite files, which take no time to speak of
+// unless they are large.
+func (t *transferProgress) tellBackup(p backup.Progress) {
+	if now := time.Now(); t.live && (p.Done == p.Total || now.Sub(t.drawn) >= barPause) {
+		t.drawn = now
+		t.show.Show(fmt.Sprintf("%s %d/%d MB %s", filled(p.Done, p.Total), p.Done/1e6, p.Total/1e6, p.Service))
+	}
+}
+
 // bar draws how much of a table is done. A source that changed between two
 // tries may have fewer rows than went over.
 func bar(p transfer.Progress) string {
+	return fmt.Sprintf("%-9s %s %d/%d %s.%s", p.Phase, filled(p.Rows, p.Total), p.Rows, p.Total, p.Service, p.Table)
+}
+
+func filled(done, total int64) string {
 	full := barWidth
-	if p.Total > 0 {
-		full = int(min(p.Rows, p.Total) * barWidth / p.Total)
+	if total > 0 {
+		full = int(min(done, total) * barWidth / total)
 	}
-	return fmt.Sprintf("%-9s %s%s %d/%d %s.%s", p.Phase, strings.Repeat("█", full), strings.Repeat("░", barWidth-full),
-		p.Rows, p.Total, p.Service, p.Table)
+	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
