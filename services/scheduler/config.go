@@ -26,7 +26,7 @@ type Config struct {
 	PollInterval   time.Duration `help:"How often to look for due tasks that nobody announced." default:"1s" env:"SCHEDULER_POLL_INTERVAL"`
 	MaxInFlight    int           `help:"Tasks executed at once; more wait in the database." default:"2000" env:"SCHEDULER_MAX_IN_FLIGHT"`
 	MaxPerWorker   int           `help:"Executions in flight to one worker; more wait their turn." default:"1000" env:"SCHEDULER_MAX_PER_WORKER"`
-	NoWorkerWait   time.Duration `help:"How long a service may be without a worker before executions for it fail." default:"8s" env:"SCHEDULER_NO_WORKER_WAIT"`
+	NoWorkerWait   time.Duration `help:"How long a service may be without a worker that can be reached before executions for it fail." default:"8s" env:"SCHEDULER_NO_WORKER_WAIT"`
 	AttemptTimeout time.Duration `help:"Time-out of an attempt whose node sets none." default:"30s" env:"SCHEDULER_ATTEMPT_TIMEOUT"`
 	MaxValue       int           `name:"max-value-bytes" help:"Bytes of an input, and of a task's shared state." default:"16777216" env:"SCHEDULER_MAX_VALUE_BYTES"`
 	MaxParallel    int           `help:"Branches of one parallel or foreach node that are executed at once; a flow's max_parallel cannot exceed it." default:"100" env:"SCHEDULER_MAX_PARALLEL"`

@@ -157,10 +157,13 @@ func (e *Executor) local(ctx context.Context, taskID string, x engine.Execution)
 }
 
 // failure is a result under construction.
-type failure struct{ engine.RunResult }
+type failure struct {
+	engine.RunResult
+	stands bool // even if the attempt's time is over
+}
 
 func failed(code, format string, args ...any) failure {
-	return failure{engine.RunResult{Error: &engine.RunError{Code: code, Message: fmt.Sprintf(format, args...)}}}
+	return failure{RunResult: engine.RunResult{Error: &engine.RunError{Code: code, Message: fmt.Sprintf(format, args...)}}}
 }
 
 func timedOut(x engine.Execution) failure {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -41,7 +42,12 @@ func (r registry) Snapshot(ctx context.Context, version string, _ time.Duration)
 
 func setup(t *testing.T, urls ...string) *Executor {
 	t.Helper()
-	pool := workers.NewPool(workers.Config{MaxPerWorker: 10, NoWorkerWait: 10 * time.Millisecond}, registry(urls), zap.NewNop())
+	return setupWaiting(t, 10*time.Millisecond, urls...)
+}
+
+func setupWaiting(t *testing.T, noWorkerWait time.Duration, urls ...string) *Executor {
+	t.Helper()
+	pool := workers.NewPool(workers.Config{MaxPerWorker: 10, NoWorkerWait: noWorkerWait}, registry(urls), zap.NewNop())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -135,6 +141,30 @@ func TestPush_MovesOnWhenAWorkerNeverTookTheWork(t *testing.T) {
 			require.Equal(t, "b", result.WorkerID)
 		})
 	}
+}
+
+func TestPush_WaitsForAWorkerThatIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	url := closedPort(t)
+	ended := make(chan engine.RunResult, 1)
+	executor := setupWaiting(t, time.Minute, url)
+	go func() {
+		result, _ := executor.Do(t.Context(), "task-1", execution())
+		ended <- result
+	}()
+	require.Eventually(t, func() bool { return testutil.ToFloat64(executor.push.metrics.calls[CodeUnreachable]) > 0 }, 10*time.Second, time.Millisecond)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	again := &httptest.Server{Listener: listener, Config: &http.Server{Handler: answers(200, `{"result":1}`), ReadHeaderTimeout: time.Second}}
+	again.Start()
+	t.Cleanup(again.Close)
+	require.Nil(t, (<-ended).Error)
+
+	x := execution()
+	x.Timeout = 50 * time.Millisecond
+	result, err := setupWaiting(t, time.Minute, closedPort(t)).Do(t.Context(), "task-1", x)
+	require.NoError(t, err)
+	require.Equal(t, CodeUnreachable, result.Error.Code, "and not that it took too long")
 }
 
 func TestPush_FailsWhenMaxAttemptsWorkersWereTried(t *testing.T) {

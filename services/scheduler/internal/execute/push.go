@@ -71,7 +71,7 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 		defer cancel()
 	}
 	result := p.inTurn(ctx, want, call{task: taskID, execution: x, worker: worker, body: payload(x)})
-	if result.Error != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if result.Error != nil && !result.stands && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		late := timedOut(x)
 		late.WorkerID, late.WorkerURL = result.WorkerID, result.WorkerURL
 		return late.RunResult
@@ -93,6 +93,7 @@ func (p *push) inTurn(ctx context.Context, want workers.Want, c call) failure {
 		}
 		next, err := p.pool.Pick(ctx, want)
 		if err != nil {
+			result.stands = true // it says more than that time ran out meanwhile
 			return result
 		}
 		if !pause.For(ctx, routing.Delay) {
@@ -233,7 +234,7 @@ func answer(resp *http.Response, data []byte) failure {
 	case message != "":
 		f = failed(CodeWorkerError, "%s", message)
 	default:
-		return failure{engine.RunResult{Result: body.Result}}
+		return failure{RunResult: engine.RunResult{Result: body.Result}}
 	}
 	f.Error.Final = body.Retryable != nil && !*body.Retryable
 	return f

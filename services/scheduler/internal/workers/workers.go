@@ -36,6 +36,9 @@ const (
 	retryRegistry = 500 * time.Millisecond
 	// asideFor is how long a worker that refused a connection is passed over.
 	asideFor = 3 * time.Second
+	// tryAgain is the pause before workers that refused connections, all of them,
+	// are tried again.
+	tryAgain = 500 * time.Millisecond
 	// forgetAfter is how long a service that nobody offers is remembered, so
 	// that names which flows made up do not pile up.
 	forgetAfter = time.Hour
@@ -49,7 +52,7 @@ type Registry interface {
 // Config bounds the pool.
 type Config struct {
 	MaxPerWorker int           // executions in flight to one worker, at most
-	NoWorkerWait time.Duration // how long a service may be without a worker before Pick fails
+	NoWorkerWait time.Duration // how long a service may be without a worker that can be reached before Pick fails
 }
 
 // Pool is safe for concurrent use.
@@ -77,7 +80,10 @@ type service struct {
 	workers []*worker
 	// empty is since when there is no worker: since somebody asked for one, or
 	// since the last one left. Zero while there is one, or nobody has asked.
-	empty   time.Time
+	empty time.Time
+	// refused is since when its workers refuse connections, as those do that have
+	// just died and are still online to the registry. Zero once one does not.
+	refused time.Time
 	turn    int       // of round robin
 	waiting []*waiter // oldest first
 }
@@ -240,17 +246,28 @@ type Taken struct {
 	ID, URL string
 	pool    *Pool
 	entry   *worker
+	service *service
+	aside   bool
 }
 
 // Pick reserves a place in a worker of the service. When all of them are full
 // it waits for a place, however long that takes; when there is no worker at
 // all, until there has been none for as long as the config says: of ten thousand
-// executions for a service that nobody offers, the first ones wait. It fails with
-// ErrNone, ErrTriedAll or the context's error.
+// executions for a service that nobody offers, the first ones wait. Workers that
+// refuse connections, all of them, are as good as none: for as long, those that
+// were tried are tried again. It fails with ErrNone, ErrTriedAll or the context's
+// error.
 func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 	began := time.Now()
 	for {
 		taken, wait, err := p.try(want)
+		if errors.Is(err, ErrTriedAll) && p.mayComeBack(want, began) {
+			if !pause.For(ctx, tryAgain) {
+				return nil, ctx.Err()
+			}
+			clear(want.Tried)
+			continue
+		}
 		if taken != nil || err != nil {
 			return taken, err
 		}
@@ -270,6 +287,13 @@ func (p *Pool) Pick(ctx context.Context, want Want) (*Taken, error) {
 	}
 }
 
+func (p *Pool) mayComeBack(want Want, began time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	refused := p.service(want.Service).refused
+	return !refused.IsZero() && time.Now().Before(p.patience(want, began, refused))
+}
+
 // patience is when the wait for a first worker is over.
 func (p *Pool) patience(want Want, began, empty time.Time) time.Time {
 	over := empty.Add(p.config.NoWorkerWait)
@@ -287,7 +311,7 @@ func (p *Pool) try(want Want) (*Taken, *waiter, error) {
 	switch {
 	case best != nil:
 		best.inFlight++
-		return &Taken{ID: best.id, URL: best.url, pool: p, entry: best}, nil, nil
+		return &Taken{ID: best.id, URL: best.url, pool: p, entry: best, service: s}, nil, nil
 	case !untried && len(s.workers) > 0:
 		return nil, nil, ErrTriedAll
 	}
@@ -368,6 +392,9 @@ func (t *Taken) Done() {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
 	t.entry.inFlight--
+	if !t.aside {
+		t.service.refused = time.Time{}
+	}
 	for _, name := range t.entry.services {
 		if s := t.pool.byService[name]; s != nil {
 			s.wakeFor(t.entry.id)
@@ -380,5 +407,9 @@ func (t *Taken) Done() {
 func (t *Taken) SetAside() {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
+	t.aside = true
 	t.entry.asideUntil = time.Now().Add(asideFor)
+	if t.service.refused.IsZero() {
+		t.service.refused = time.Now()
+	}
 }

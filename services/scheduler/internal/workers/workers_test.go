@@ -72,6 +72,58 @@ func TestPick_PassesOverTriedAndFinallyFails(t *testing.T) {
 	require.ErrorIs(t, err, ErrTriedAll)
 }
 
+// A worker that has just died is online to the registry for a while.
+func TestPick_WaitsForWorkersThatRefuseAsForNone(t *testing.T) {
+	t.Parallel()
+	const wait = 8 * time.Second
+	// refusedBy has every worker that Pick gives refuse, until it gives none.
+	refusedBy := func(t *testing.T, p *Pool) (tries int, took time.Duration) {
+		start, want := time.Now(), Want{Service: "s", Tried: map[string]bool{}}
+		for {
+			taken, err := p.Pick(t.Context(), want)
+			if err != nil {
+				require.ErrorIs(t, err, ErrTriedAll)
+				return tries, time.Since(start)
+			}
+			tries++
+			want.Tried[taken.ID] = true
+			taken.SetAside()
+			taken.Done()
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(wait, pushWorker("a", 0, 0), pushWorker("b", 0, 0))
+		tries, took := refusedBy(t, p)
+		require.Equal(t, wait, took)
+		require.Equal(t, 2*(1+int(wait/tryAgain)), tries, "each of them, again and again")
+		tries, took = refusedBy(t, p)
+		require.Zero(t, took, "the first ones have waited")
+		require.Equal(t, 2, tries)
+
+		pick(t, p, Want{}).Done() // one is back
+		_, took = refusedBy(t, p)
+		require.Equal(t, wait, took)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(wait, pushWorker("a", 0, 0))
+		tried := map[string]bool{"a": true}
+		refusing := pick(t, p, Want{})
+		refusing.SetAside()
+		refusing.Done()
+		time.AfterFunc(wait/2, func() { p.update([]registryapi.Worker{pushWorker("a", 0, 0), pushWorker("new", 0, 0)}) })
+		for start := time.Now(); ; {
+			taken := pick(t, p, Want{Tried: tried})
+			if taken.ID == "new" {
+				require.LessOrEqual(t, time.Since(start), wait/2+tryAgain)
+				return
+			}
+			tried[taken.ID] = true
+			taken.SetAside()
+			taken.Done()
+		}
+	})
+}
+
 func TestPick_IgnoresWorkersThatAreNotPushed(t *testing.T) {
 	t.Parallel()
 	puller := pushWorker("q", 0, 0)
