@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm clean images up up-postgres down down-volumes logs record-statements
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm integration clean images up up-postgres down down-volumes logs record-statements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ standalone: ## Build and vet each module by itself, without go.work
 # A module apart, so that no requirement of Helm or Kubernetes is the product's.
 helm: ## Lint and render the Helm chart, and hold it to Kubernetes' schemas
 	cd deploy/helm/charttest && GOWORK=off go test -count=1 -timeout 5m ./...
+
+# It builds the images first, which takes a minute or two where the engine has
+# built none yet.
+integration: ## Run the tests that need a Docker engine: Postgres 17 and the suite in containers
+	POCKETFLOW_INTEGRATION=1 go test -count=1 -timeout 15m github.com/pocketflowgo/pocketflow/tests/integration
 
 clean: ## Remove what the other targets built
 	rm -rf bin .bin

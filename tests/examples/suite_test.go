@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/tests/pgtest"
@@ -89,7 +88,3 @@ func startWorkers(t *testing.T, base string, client *suitetest.Client) {
 		return nil
 	})
 }
-
-// patience bounds the wait for anything that an example is to come to: all of
-// them run at once, on a machine that may be busy.
-const patience = 60 * time.Second

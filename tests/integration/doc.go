@@ -1,0 +1,22 @@
+// Package integration holds the suite to its promises on Postgres 17 and in
+// containers: the storage roles' conformance, every example, rolling restarts
+// and kills of each part under load, replicas that share the work, and the
+// migration of a database that is in use.
+//
+//	make integration
+//
+// It needs a Docker engine that has, or can fetch, postgres:17-alpine and what
+// deploy/Dockerfile is built from. Elsewhere in the tree (make test, make race)
+// its tests skip. Settings, all from the environment:
+//
+//   - POCKETFLOW_INTEGRATION=1 runs the tests; make integration sets it.
+//   - POCKETFLOW_REQUIRE_DOCKER=1 makes the lack of an engine a failure.
+//   - POCKETFLOW_TEST_IMAGES=TAG takes the images pocketflow/<service>:TAG, as
+//     make images makes them, instead of building what the tree holds.
+//
+// Containers, networks and volumes end with their test. What a killed run leaves
+// has the label org.testcontainers.
+//
+// It refuses what one process or a local Postgres can show: that is tested
+// beside the code, in tests/chaos and in tests/conformance.
+package integration
