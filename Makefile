@@ -77,6 +77,9 @@ helm: ## Lint and render the Helm chart, and hold it to Kubernetes' schemas
 integration: ## Run the tests that need a Docker engine: Postgres 17 and the suite in containers
 	POCKETFLOW_INTEGRATION=1 go test -count=1 -timeout 15m github.com/pocketflowgo/pocketflow/tests/integration
 
+alerts: ## Check the alert rules, their cases and the dashboard (needs promtool)
+	POCKETFLOW_REQUIRE_PROMTOOL=1 go test -count=1 -timeout 2m github.com/pocketflowgo/pocketflow/tests/alerts
+
 clean: ## Remove what the other targets built
 	rm -rf bin .bin
 
