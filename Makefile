@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm integration clean images up up-postgres down down-volumes logs record-statements
+.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm integration alerts clean images up up-postgres down down-volumes logs record-statements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
