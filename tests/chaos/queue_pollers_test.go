@@ -224,7 +224,10 @@ type results struct {
 func newResults(t *testing.T) *results {
 	t.Helper()
 	r := &results{got: map[string]string{}}
-	server := httptest.NewServer(http.HandlerFunc(r.take))
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /", r.take)
+	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r
