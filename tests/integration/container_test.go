@@ -75,13 +75,18 @@ func (r *replica) awaitReady(t *testing.T) {
 	})
 }
 
-// restart stops the container as an upgrade does (SIGTERM), holds it to a clean
-// end, and starts it again.
-func (r *replica) restart(t *testing.T) {
+// stop ends the container as an upgrade does (SIGTERM), and holds it to a clean
+// end.
+func (r *replica) stop(t *testing.T) {
 	t.Helper()
 	grace := stopGrace
 	require.NoError(t, r.container.Stop(t.Context(), &grace), r.name)
 	require.Zero(t, r.state(t).ExitCode, "how %s ended", r.name)
+}
+
+func (r *replica) restart(t *testing.T) {
+	t.Helper()
+	r.stop(t)
 	require.NoError(t, r.container.Start(t.Context()), r.name)
 	r.awaitReady(t)
 }

@@ -17,7 +17,7 @@ const examplesDir = examples.Dir("../../examples")
 // deployed. Scripts need a shell, which the images do not have.
 func TestContainers_EveryExampleComesToWhatIsDocumented(t *testing.T) {
 	t.Parallel()
-	s := startStack(t)
+	s := startStack(t, inPairs)
 	all, err := examplesDir.Load()
 	require.NoError(t, err)
 	without := slices.DeleteFunc(slices.Clone(all), func(e examples.Example) bool { return slices.Contains(e.Needs, examples.Scripts) })

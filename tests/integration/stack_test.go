@@ -52,8 +52,10 @@ var (
 	parts = []part{registryPart, catalogPart, queuePart, schedulerPart, gatewayPart, pushPart, pullPart}
 )
 
-// doubled are the parts that a stack has two replicas of.
-var doubled = []part{queuePart, schedulerPart}
+// counts are how many replicas there are of a part that there is not one of.
+type counts map[part]int
+
+var inPairs = counts{queuePart: 2, schedulerPart: 2}
 
 // stack is the suite in containers of its own network, on Postgres.
 type stack struct {
@@ -65,9 +67,8 @@ type stack struct {
 	client   *suitetest.Client
 }
 
-// startStack starts a stack with a migrated database and two replicas of the
-// parts that are doubled.
-func startStack(t *testing.T) *stack {
+// startStack starts a stack with a migrated database.
+func startStack(t *testing.T, replicas counts) *stack {
 	t.Helper()
 	s := newStack(t)
 	for _, p := range parts {
@@ -76,8 +77,7 @@ func startStack(t *testing.T) *stack {
 		}
 	}
 	for _, p := range parts {
-		s.add(t, p)
-		if slices.Contains(doubled, p) {
+		for range max(1, replicas[p]) {
 			s.add(t, p)
 		}
 	}
@@ -100,7 +100,7 @@ func newStack(t *testing.T) *stack {
 }
 
 // add starts one more replica of a part; it does not wait until that is ready.
-func (s *stack) add(t *testing.T, p part) *replica {
+func (s *stack) add(t *testing.T, p part) {
 	t.Helper()
 	no, addr := len(s.replicas[p])+1, suitetest.Addr(t)
 	binds, settings := []string{}, s.settings(p)
@@ -117,7 +117,7 @@ func (s *stack) add(t *testing.T, p part) *replica {
 	}
 	s.replicas[p] = append(s.replicas[p], r)
 	r.create(t)
-	return r
+
 }
 
 // settings are those of a part: what deploy/compose gives it, and short times
