@@ -123,7 +123,7 @@ func (s *stack) add(t *testing.T, p part) {
 // settings are those of a part: what deploy/compose gives it, and short times
 // for the work of those that are killed.
 func (s *stack) settings(p part) map[string]string {
-	settings := map[string]string{"INSECURE": "true", p.prefix + "_ADDR": "0.0.0.0:" + p.port}
+	settings := map[string]string{"INSECURE": "true", "LOG_LEVEL": "warn", p.prefix + "_ADDR": "0.0.0.0:" + p.port}
 	if p.hasDB {
 		settings[p.prefix+"_DB"], settings["AUTO_MIGRATE"] = databaseURL("postgres:"+postgresPort), "false"
 	}
