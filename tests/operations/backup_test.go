@@ -3,6 +3,7 @@
 package operations
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -27,7 +28,7 @@ func TestBackup_UnderLoadRestoresToRightEnds(t *testing.T) {
 	t.Parallel()
 	addr, data, dir := suitetest.Addr(t), t.TempDir(), t.TempDir()
 	server := serveData(t, addr, data)
-	startWorkers(t, server.URL)
+	journals := startWorkers(t, server.URL)
 	client := suitetest.Connect(t, server.URL)
 	version := client.Publish(t, "errand", errand)
 
@@ -41,7 +42,7 @@ func TestBackup_UnderLoadRestoresToRightEnds(t *testing.T) {
 	for n := range backups {
 		suitetest.Await(t, taskTimeout, func() error {
 			if completed, err := count(t.Context(), client, version, "completed"); err != nil || completed < tasks*n/backups {
-				return fmt.Errorf("%d tasks are completed, %w", completed, err)
+				return errors.Join(fmt.Errorf("%d tasks are completed", completed), err)
 			}
 			return nil
 		})
@@ -55,6 +56,7 @@ func TestBackup_UnderLoadRestoresToRightEnds(t *testing.T) {
 	require.Equal(t, tasks, awaitAll(t, client, version), "a backup loses nothing where it is taken")
 	requireRight(t, client, version)
 	require.Zero(t, server.Stop(t))
+	known := keys(t, journals)
 
 	for n := range backups {
 		restored := serveData(t, addr, place(n))
@@ -63,6 +65,7 @@ func TestBackup_UnderLoadRestoresToRightEnds(t *testing.T) {
 		require.NoError(t, err)
 		t.Logf("backup %d: %d tasks, some %d of them wait for the queue", n, awaitAll(t, client, version), unfinished)
 		requireRight(t, client, version)
+		requireKnown(t, client, version, known)
 		require.Zero(t, restored.Stop(t))
 	}
 }

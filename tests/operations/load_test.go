@@ -38,19 +38,36 @@ const (
 	errandResult = `{"a": "HELLO", "b": "hello", "c": ["X", "Y", "Z"], "e": "HELLO"}`
 	// errandRuns is how many node runs end ok: five nodes, and three items.
 	errandRuns = 8
+	// sample is how many tasks are looked at run by run.
+	sample = 20
 )
 
-// startWorkers starts a push and a pull worker of a suite.
-func startWorkers(t *testing.T, url string) {
+// startWorkers starts a push and a pull worker of a suite, and returns what they
+// write down.
+func startWorkers(t *testing.T, url string) []*suitetest.Journal {
 	t.Helper()
+	pushed, pulled := suitetest.NewJournal(t), suitetest.NewJournal(t)
 	suitetest.Serve(t, suitetest.Addr(t), suitetest.Command{
-		Program: suitetest.DemoWorker, Args: []string{"--base=" + url},
+		Program: suitetest.DemoWorker, Args: []string{"--base=" + url, "--journal=" + pushed.Path},
 	})
 	suitetest.Start(t, suitetest.Command{
 		Program: suitetest.DemoWorker,
-		Args:    []string{"--base=" + url, "--mode=pull", "--slots=16", "--visibility=2s", "--heartbeat=500ms"},
+		Args:    []string{"--base=" + url, "--journal=" + pulled.Path, "--mode=pull", "--slots=16", "--visibility=2s", "--heartbeat=500ms"},
 	})
 	suitetest.Connect(t, url).AwaitWorker(t, "transform")
+	return []*suitetest.Journal{pushed, pulled}
+}
+
+// keys are the idempotency keys of all executions so far.
+func keys(t *testing.T, journals []*suitetest.Journal) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, journal := range journals {
+		for _, execution := range journal.Executions(t) {
+			all[execution.IdempotencyKey] = true
+		}
+	}
+	return all
 }
 
 // create starts n tasks, several at a time.
@@ -100,7 +117,7 @@ func requireRight(t *testing.T, client *suitetest.Client, version string) {
 	for _, task := range page.Data {
 		require.JSONEq(t, errandResult, task.SharedJSON)
 	}
-	for _, task := range page.Data[:min(len(page.Data), 20)] {
+	for _, task := range page.Data[:min(len(page.Data), sample)] {
 		runs, err := client.Tasks.ListRuns(t.Context(), task.ID)
 		require.NoError(t, err)
 		ok := 0
@@ -110,5 +127,18 @@ func requireRight(t *testing.T, client *suitetest.Client, version string) {
 			}
 		}
 		require.Equal(t, errandRuns, ok, "task %s", task.ID)
+	}
+}
+
+// requireKnown holds restored tasks to the keys that they had: their first runs
+// were begun with them, and so before the backup. What began after it has new ones.
+func requireKnown(t *testing.T, client *suitetest.Client, version string, known map[string]bool) {
+	t.Helper()
+	page, err := client.Tasks.ListTasks(t.Context(), schedulerapi.TasksQuery{FlowVersionID: version, PageSize: sample})
+	require.NoError(t, err)
+	for _, task := range page.Data {
+		runs, err := client.Tasks.ListRuns(t.Context(), task.ID)
+		require.NoError(t, err)
+		require.True(t, known[runs[0].ID], "the first run of %s is executed under a new key", task.ID)
 	}
 }
