@@ -123,27 +123,34 @@ func vacant(dir string) error {
 	return nil
 }
 
-func (p Params) copyAll(ctx context.Context, paths []string, dir string) (report Report, err error) {
-	frozen, err := sqlite.Freeze(ctx, paths)
+func (p Params) copyAll(ctx context.Context, paths []string, dir string) (Report, error) {
+	report, err := p.copyFrozen(ctx, paths, dir)
 	if err != nil {
-		return Report{}, err
-	}
-	report = Report{At: frozen.At.UTC(), Held: frozen.Held}
-	for i, from := range p.From {
-		name := from.Service + ".db"
-		if err = p.copyOne(ctx, from.Service, frozen.Files[i], filepath.Join(dir, name)); err != nil {
-			break
-		}
-		report.Databases = append(report.Databases, Database{Service: from.Service, Path: filepath.Join(p.To, name)})
-	}
-	// Before the copies are checked, which takes a while: WALs grow until then.
-	if err = errors.Join(err, frozen.Close()); err != nil {
 		return Report{}, err
 	}
 	for i := range report.Databases {
 		if err := report.Databases[i].check(ctx, dir); err != nil {
 			return Report{}, err
 		}
+	}
+	return report, nil
+}
+
+// copyFrozen lets the files go before the copies are checked, which takes a
+// while: their WALs grow until then.
+func (p Params) copyFrozen(ctx context.Context, paths []string, dir string) (_ Report, err error) {
+	frozen, err := sqlite.Freeze(ctx, paths)
+	if err != nil {
+		return Report{}, err
+	}
+	defer func() { err = errors.Join(err, frozen.Close()) }()
+	report := Report{At: frozen.At.UTC(), Held: frozen.Held}
+	for i, from := range p.From {
+		name := from.Service + ".db"
+		if err := p.copyOne(ctx, from.Service, frozen.Files[i], filepath.Join(dir, name)); err != nil {
+			return Report{}, err
+		}
+		report.Databases = append(report.Databases, Database{Service: from.Service, Path: filepath.Join(p.To, name)})
 	}
 	return report, nil
 }
