@@ -63,6 +63,7 @@ type load struct {
 	// Requests to create a task that had to be repeated.
 	unanswered  atomic.Int64 // for want of a connection, or of an answer
 	unavailable atomic.Int64 // because the answer was 503
+	said        atomic.Value // the last such answer, a string
 }
 
 func newLoad(t *testing.T, s *stack, name string, size int) *load {
@@ -112,6 +113,7 @@ func (l *load) createOne(ctx context.Context, i int) error {
 			l.unanswered.Add(1)
 		default:
 			l.unavailable.Add(1)
+			l.said.Store(err.Error())
 		}
 		select {
 		case <-pause.C:

@@ -23,7 +23,7 @@ const (
 	sharedSize = 600
 	// rounds is how often a time is taken; the shortest counts, since other work
 	// on the machine only ever adds.
-	rounds = 3
+	rounds     = 3
 	schedulers = 3
 	// stepsMetric counts the steps that a scheduler has committed.
 	stepsMetric = "pocketflow_scheduler_step_duration_seconds_count"

@@ -56,7 +56,7 @@ func TestContainers_RollingRestartOfEachServiceUnderLoad(t *testing.T) {
 				}
 			})
 			require.Zero(t, lost, "attempts that had to be made again")
-			require.Zero(t, l.unavailable.Load(), "requests that were answered 503")
+			require.Zero(t, l.unavailable.Load(), "requests that were answered 503: %v", l.said.Load())
 			if p != gatewayPart {
 				require.Zero(t, l.unanswered.Load(), "requests that were not answered")
 			}

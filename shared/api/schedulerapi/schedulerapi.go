@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 )
@@ -148,8 +149,18 @@ func NewClient(base string, hc *http.Client) (*Client, error) {
 // CreateTask starts a task and returns its id.
 func (c *Client) CreateTask(ctx context.Context, req CreateTaskRequest) (string, error) {
 	var out Created
-	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/tasks", In: req, Out: &out})
+	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/tasks", Header: repeatable(req.RequestID), In: req, Out: &out})
 	return out.ID, err
+}
+
+// repeatable tells those in between that the request may be sent again: Go's
+// transport does so, here and in the gateway, when a server that stops closes
+// the connection under it. An id that no header can carry goes without.
+func repeatable(requestID string) http.Header {
+	if requestID == "" || strings.ContainsFunc(requestID, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil
+	}
+	return http.Header{httpx.HeaderIdempotencyKey: {requestID}}
 }
 
 // GetTask returns a task, or errs.NotFound.
