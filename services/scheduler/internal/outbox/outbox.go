@@ -38,6 +38,9 @@ const (
 	scanEvery = time.Second
 	// maxPause bounds the pause after failed deliveries.
 	maxPause = time.Second
+	// lastDelivery bounds what a stop does for messages that it finds under way:
+	// little enough for it, and far more than a queue-gateway takes that is there.
+	lastDelivery = 2 * time.Second
 )
 
 // Queue is where messages go.
@@ -100,20 +103,36 @@ func (d *Deliverer) Offer(messages []storage.OutboxMessage) {
 	}
 }
 
-// Run delivers until ctx ends. What is left then stays in the outbox.
+// Run delivers until ctx ends, and then what has been offered by then: others
+// would wait for firstDelivery to be over. What the queue does not take stays
+// in the outbox.
 func (d *Deliverer) Run(ctx context.Context) {
+	messages := d.run(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelivery)
+	defer cancel()
+	for d.deliver(last, messages) == nil {
+		select {
+		case first := <-d.offered:
+			messages = d.more(first)
+		default:
+			return
+		}
+	}
+}
+
+// run returns what it was about to deliver when ctx ended.
+func (d *Deliverer) run(ctx context.Context) (messages []storage.OutboxMessage) {
 	ticker := time.NewTicker(scanAgain) // at once: there may be something left
 	defer ticker.Stop()
 	failures := 0
 	started := d.Now()
-	var messages []storage.OutboxMessage
 	for {
 		// What could not be delivered is tried again before anything else is
 		// looked at: it would wait for the same queue.
 		if len(messages) == 0 {
 			select {
 			case <-ctx.Done():
-				return
+				return nil
 			case first := <-d.offered:
 				messages = d.more(first)
 			case <-ticker.C:
@@ -129,7 +148,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 		}
 		if err := d.deliver(ctx, messages); err != nil {
 			if ctx.Err() != nil {
-				return
+				return messages
 			}
 			d.Metrics.failures.Inc()
 			if failures == 0 {

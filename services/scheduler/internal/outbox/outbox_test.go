@@ -206,6 +206,24 @@ func TestOffer_IsDeliveredAndAcknowledged(t *testing.T) {
 	require.Equal(t, []string{"put", "withdraw"}, q.calls, "a job goes before its withdrawal")
 }
 
+func TestStop_DeliversWhatHasBeenOffered(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		store, q := openStore(t), &queue{jobs: map[string]queueapi.NewJob{}, away: away}
+		d := New(Deps{Store: store, Queue: q, Results: q, Log: zap.NewNop(), Now: storage.Now})
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		put := putJob(t, "run-1", 10)
+		commit(t, store, put)
+		d.Offer([]storage.OutboxMessage{put})
+		d.Run(ctx)
+		jobs, calls := q.count()
+		require.LessOrEqual(t, calls, 2, "a stop does not wait for a queue that is away")
+		require.Equal(t, away, jobs == 0)
+		require.Equal(t, !away, outboxEmpty(t, store))
+	}
+}
+
 func TestOffer_KeepsBoundedMemoryWhileNobodyDelivers(t *testing.T) {
 	t.Parallel()
 	d := New(Deps{Log: zap.NewNop(), Now: storage.Now})
