@@ -1,9 +1,16 @@
 // Package integration holds the suite to its promises on Postgres 17 and in
 // containers: the storage roles' conformance, every example, rolling restarts
 // and kills of each part under load, replicas that share the work, and the
-// migration of a database that is in use.
+// migration of a database with tasks in it.
 //
 //	make integration
+//
+// What happens under load is held to this. A restart, as an upgrade makes it,
+// costs nobody anything: no attempt is made again, and clients repeat nothing
+// but what they ask of a gateway that has no replica. After a kill, clients that
+// repeat under its request id a request that had no answer, or the answer 503,
+// have each task once; there is no other 5xx. Either way each task comes to its
+// right end, with the result of each node applied once.
 //
 // It needs a Docker engine that has, or can fetch, postgres:17-alpine and what
 // deploy/Dockerfile is built from. Elsewhere in the tree (make test, make race)
@@ -14,8 +21,9 @@
 //   - POCKETFLOW_TEST_IMAGES=TAG takes the images pocketflow/<service>:TAG, as
 //     make images makes them, instead of building what the tree holds.
 //
-// Containers, networks and volumes end with their test. What a killed run leaves
-// has the label org.testcontainers.
+// Containers, networks and volumes end with their test. Of what a killed run
+// leaves, containers and networks have the label org.testcontainers, and the
+// volume of a network's Postgres is named <network>-postgres.
 //
 // It refuses what one process or a local Postgres can show: that is tested
 // beside the code, in tests/chaos and in tests/conformance.
