@@ -10,7 +10,9 @@ package httpx
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"go.uber.org/zap"
 
@@ -38,16 +40,23 @@ const (
 	MaxInternalBody = 32 << 20
 )
 
+// ErrCallerGone is what WriteJSON returns when the answer could not be written:
+// there is nobody to tell.
+var ErrCallerGone = errors.New("the caller has gone")
+
 // WriteJSON answers with a status and a JSON body.
 func WriteJSON(w http.ResponseWriter, status int, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return errs.Wrap(err, errs.Internal, "the answer could not be encoded")
 	}
+	data = append(data, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
-	// A failed write means that the caller has gone; there is nobody to tell.
-	_, _ = w.Write(append(data, '\n'))
+	if _, err := w.Write(data); err != nil {
+		return fmt.Errorf("%w: %w", ErrCallerGone, err)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *served) handler(h HandlerFunc) http.Handler {
 			if !rec.wrote() {
 				WriteProblem(rec, r, err)
 			}
-			if !left(r) && !s.quiet {
+			if !left(r) && !s.quiet && !errors.Is(err, ErrCallerGone) {
 				logFailure(s.Log, id, err)
 			}
 		}
@@ -152,7 +153,8 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) wrote() bool { return r.status != 0 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
+	informs := status < http.StatusOK && status != http.StatusSwitchingProtocols // and another one follows
+	if r.status == 0 && !informs {
 		r.status = status
 	}
 	r.ResponseWriter.WriteHeader(status)

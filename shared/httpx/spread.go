@@ -2,9 +2,12 @@ package httpx
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,9 +16,8 @@ const (
 	// relookup is how long addresses of a name are used before it is looked up
 	// again: how soon a new replica gets its share.
 	relookup = 2 * time.Second
-	// firstDial is how long the address whose turn it is may take; then any
-	// address of the name will do.
-	firstDial = 2 * time.Second
+	// lookupTime bounds a look that nobody waits for.
+	lookupTime = 10 * time.Second
 	// maxNames bounds the names that are remembered. A process calls a handful.
 	maxNames = 64
 )
@@ -37,30 +39,16 @@ type spread struct {
 // replicas are the addresses of one name.
 type replicas struct {
 	addrs []netip.Addr
+	aside map[netip.Addr]time.Time // those that could not be dialed, until then
 	asked time.Time
 	turn  int
-}
 
-// nameKey is the context's key for the host:port that a request was made for.
-type nameKey struct{}
+	looking bool
+}
 
 // newSpread takes the transport over: its connections are dialed by dialer.
 func newSpread(transport *http.Transport, dialer *net.Dialer) *spread {
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		name, ok := ctx.Value(nameKey{}).(string)
-		if !ok {
-			return dialer.DialContext(ctx, network, address)
-		}
-		first, cancel := context.WithTimeout(ctx, firstDial)
-		conn, err := dialer.DialContext(first, network, address)
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		// That replica is gone, which its name server may not know yet. Nothing
-		// was sent, so another one can take the request.
-		return dialer.DialContext(ctx, network, name)
-	}
+	transport.DialContext = dialer.DialContext
 	return &spread{transport: transport, lookup: lookupHost, names: map[string]*replicas{}}
 }
 
@@ -80,39 +68,75 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 	return same, nil
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. A replica that cannot be dialed is set
+// aside, and another one gets the request, of which nothing was sent.
 func (s *spread) RoundTrip(r *http.Request) (*http.Response, error) {
-	addr, ok := s.next(r)
-	if !ok {
-		return s.transport.RoundTrip(r)
+	for tries := 1; ; tries++ {
+		addr, of, ok := s.next(r)
+		if !ok {
+			return s.transport.RoundTrip(r)
+		}
+		resp, err := s.transport.RoundTrip(sentTo(addr, r))
+		if resp != nil {
+			resp.Request = r
+		}
+		if !notDialed(r, err) || tries >= of {
+			return resp, err
+		}
+		s.setAside(r.URL.Hostname(), addr)
+		if r.Body != nil && r.Body != http.NoBody {
+			body, again := r.GetBody()
+			if again != nil {
+				return nil, err
+			}
+			r = r.WithContext(r.Context())
+			r.Body = body
+		}
 	}
-	port := r.URL.Port()
-	if port == "" {
-		port = "80"
-	}
-	name := net.JoinHostPort(r.URL.Hostname(), port)
-	sent := r.WithContext(context.WithValue(r.Context(), nameKey{}, name))
+}
+
+func sentTo(addr netip.Addr, r *http.Request) *http.Request {
+	sent := r.WithContext(r.Context())
 	target := *r.URL
-	target.Host = net.JoinHostPort(addr.String(), port)
+	target.Host = addr.String()
+	if port := r.URL.Port(); port != "" {
+		target.Host = net.JoinHostPort(target.Host, port)
+	} else if addr.Is6() {
+		target.Host = "[" + target.Host + "]"
+	}
 	sent.URL = &target
 	if sent.Host == "" {
 		sent.Host = r.URL.Host
 	}
-	resp, err := s.transport.RoundTrip(sent)
-	if resp != nil {
-		resp.Request = r
+	return sent
+}
+
+// notDialed tells whether the request failed before anything of it was sent, and
+// can be made again.
+func notDialed(r *http.Request, err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial" && r.Context().Err() == nil &&
+		(r.Body == nil || r.Body == http.NoBody || r.GetBody != nil)
+}
+
+// setAside passes an address over until the name has been looked up anew.
+func (s *spread) setAside(host string, addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.names[host]; known != nil {
+		known.aside[addr] = time.Now().Add(relookup)
 	}
-	return resp, err
 }
 
 // CloseIdleConnections is called by http.Client's method of that name.
 func (s *spread) CloseIdleConnections() { s.transport.CloseIdleConnections() }
 
-// next is the address whose turn it is; none when the host has only one.
-func (s *spread) next(r *http.Request) (netip.Addr, bool) {
+// next is the address whose turn it is, of so many; none when the host has only
+// one.
+func (s *spread) next(r *http.Request) (addr netip.Addr, of int, ok bool) {
 	host := r.URL.Hostname()
 	if _, err := netip.ParseAddr(host); err == nil || r.URL.Scheme != "http" || host == "localhost" {
-		return netip.Addr{}, false
+		return netip.Addr{}, 0, false
 	}
 	s.refresh(r.Context(), host)
 
@@ -120,33 +144,54 @@ func (s *spread) next(r *http.Request) (netip.Addr, bool) {
 	defer s.mu.Unlock()
 	known := s.names[host]
 	if known == nil || len(known.addrs) < 2 {
-		return netip.Addr{}, false
+		return netip.Addr{}, 0, false
 	}
-	known.turn = (known.turn + 1) % len(known.addrs)
-	return known.addrs[known.turn], true
+	of = len(known.addrs)
+	for range of {
+		known.turn = (known.turn + 1) % of
+		addr = known.addrs[known.turn]
+		if until, aside := known.aside[addr]; !aside || !time.Now().Before(until) {
+			break // or else, when all are aside, the next in turn
+		}
+	}
+	return addr, of, true
 }
 
-// refresh looks the host up when that was a while ago. Whoever calls meanwhile
-// makes do with what was known before, and so does everyone when it fails: the
-// dial will say why.
+// refresh looks the host up when that was a while ago. The first request waits
+// for it; later ones do not, and make do with what was known before, as when it
+// fails: a name server that is away must not hold up what has connections.
 func (s *spread) refresh(ctx context.Context, host string) {
 	s.mu.Lock()
-	known := s.names[host]
+	known, first := s.names[host], false
 	if known == nil && len(s.names) < maxNames {
-		known = &replicas{}
+		known, first = &replicas{aside: map[netip.Addr]time.Time{}}, true
 		s.names[host] = known
 	}
-	due := known != nil && time.Since(known.asked) >= relookup
+	due := known != nil && !known.looking && time.Since(known.asked) >= relookup
 	if due {
-		known.asked = time.Now()
+		known.looking = true
 	}
 	s.mu.Unlock()
-	if !due {
-		return
+	switch {
+	case !due:
+	case first:
+		s.look(ctx, host, known)
+	default:
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+			defer cancel()
+			s.look(ctx, host, known)
+		}()
 	}
-	if found, err := s.lookup(ctx, host); err == nil {
-		s.mu.Lock()
+}
+
+func (s *spread) look(ctx context.Context, host string, known *replicas) {
+	found, err := s.lookup(ctx, host)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known.asked, known.looking = time.Now(), false
+	if err == nil {
 		known.addrs = found
-		s.mu.Unlock()
+		maps.DeleteFunc(known.aside, func(addr netip.Addr, _ time.Time) bool { return !slices.Contains(found, addr) })
 	}
 }

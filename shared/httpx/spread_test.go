@@ -92,18 +92,21 @@ func TestSpread_NoticesANewReplicaAndOutlivesItsNameServer(t *testing.T) {
 	t.Parallel()
 	s := spreadOver(t, "127.0.0.1")
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://scheduler:8073/", http.NoBody)
-	_, ok := s.next(r)
+	_, _, ok := s.next(r)
 	require.False(t, ok, "one address needs no turns")
 
 	two := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
 	s.lookup = func(context.Context, string) ([]netip.Addr, error) { return two, nil }
 	s.names["scheduler"].asked = time.Now().Add(-relookup)
-	first, ok := s.next(r)
-	require.True(t, ok)
+	var first netip.Addr
+	require.Eventually(t, func() bool { // nobody waits for that look
+		first, _, ok = s.next(r)
+		return ok
+	}, 10*time.Second, time.Millisecond)
 
 	s.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }
 	s.names["scheduler"].asked = time.Now().Add(-relookup)
-	second, ok := s.next(r)
+	second, _, ok := s.next(r)
 	require.True(t, ok)
 	require.ElementsMatch(t, two, []netip.Addr{first, second})
 }
@@ -112,7 +115,7 @@ func TestSpread_LeavesAddressesAndTLSAlone(t *testing.T) {
 	t.Parallel()
 	s := spreadOver(t, "10.0.0.1", "10.0.0.2")
 	for _, url := range []string{"https://scheduler/", "http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost:1/"} {
-		_, ok := s.next(httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody))
+		_, _, ok := s.next(httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody))
 		require.False(t, ok, url)
 	}
 }
@@ -122,8 +125,47 @@ func TestSpread_RemembersNoMoreNamesThanItMay(t *testing.T) {
 	s := spreadOver(t, "10.0.0.1", "10.0.0.2")
 	for i := range 2 * maxNames {
 		url := "http://" + strings.Repeat("a", i+1) + ".test/"
-		_, ok := s.next(httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody))
+		_, _, ok := s.next(httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody))
 		require.Equal(t, i < maxNames, ok)
 	}
 	require.Len(t, s.names, maxNames)
+}
+
+func TestSpread_ComesBackToAReplicaThatIsBack(t *testing.T) {
+	t.Parallel()
+	port, steady := replica(t, "127.0.0.1:0")
+	s := spreadOver(t, "127.0.0.1", "127.0.0.2")
+	for range 4 {
+		send(t, s, "http://scheduler.test:"+port)
+	}
+	require.EqualValues(t, 4, steady.Load(), "the other one is away")
+	_, back := replica(t, "127.0.0.2:"+port)
+	require.Eventually(t, func() bool {
+		send(t, s, "http://scheduler.test:"+port)
+		return back.Load() > 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// A name server that says nothing holds up nobody who knows addresses.
+func TestSpread_WaitsForNoNameServerWhileItKnowsAddresses(t *testing.T) {
+	t.Parallel()
+	port, first := replica(t, "127.0.0.1:0")
+	_, second := replica(t, "127.0.0.2:"+port)
+	s := spreadOver(t, "127.0.0.1", "127.0.0.2")
+	send(t, s, "http://scheduler.test:"+port)
+	asked := make(chan struct{}, 10)
+	s.mu.Lock()
+	s.lookup = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s.names["scheduler.test"].asked = time.Now().Add(-relookup)
+	s.mu.Unlock()
+	for range 5 {
+		send(t, s, "http://scheduler.test:"+port)
+	}
+	<-asked
+	require.Empty(t, asked, "one look at a time")
+	require.EqualValues(t, 6, first.Load()+second.Load())
 }

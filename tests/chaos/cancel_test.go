@@ -157,13 +157,13 @@ func (c *canceling) cancel(t *testing.T, id string, p place) (time.Duration, tol
 	}
 	suitetest.Await(t, cancelBound, func() error { return c.worker.heard(id, p.calls) })
 	c.worker.answer(t, id)
+	suitetest.Await(t, cancelBound, func() error { return c.withdrawn(t.Context()) })
 	if p.claim != "" {
 		err := c.queue.Complete(t.Context(), queueapi.CompleteRequest{
 			QueueID: job.ID, RunID: job.RunID, WorkerID: job.WorkerID, Token: job.Token, Result: json.RawMessage(`"late"`),
 		})
 		require.Equal(t, errs.TaskEnded, errs.CodeOf(err), "%v", err)
 	}
-	suitetest.Await(t, cancelBound, func() error { return c.withdrawn(t.Context()) })
 	err = c.client.Tasks.Signal(t.Context(), schedulerapi.SignalRequest{TaskID: id, Key: "go", Value: json.RawMessage("true")})
 	require.Equal(t, errs.TaskEnded, errs.CodeOf(err), "%v", err)
 	require.NoError(t, c.client.Tasks.Cancel(t.Context(), id), "a repeat")

@@ -199,7 +199,7 @@ func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 
 // Run implements sqlstore.Conn for reads.
 func (d *Driver) Run(ctx context.Context, batch *sqlstore.Batch) error {
-	return told(run(ctx, d.pool, batch))
+	return told(reason(run(ctx, d.pool, batch)))
 }
 
 // Dialect implements sqlstore.Driver.

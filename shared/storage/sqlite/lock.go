@@ -35,19 +35,21 @@ const (
 // migrates the file; ErrLocked when another serves from it.
 func lockFile(ctx context.Context, path string, purpose use) (*fileLock, error) {
 	start := time.Now()
+	heard := start // when the holder last said that it migrates, or nothing yet
 	for {
 		lock, err := tryLock(path, purpose)
 		if !errors.Is(err, storage.ErrLocked) {
 			return lock, err
 		}
-		patience := unsaidWait
 		switch said, _ := os.ReadFile(lockName(path)); use(said) {
 		case serving, copying:
 			return nil, err
 		case migrating:
-			patience = migrationWait
+			heard = time.Now()
 		}
-		if time.Since(start) > patience || !pause.For(ctx, lockRetry) {
+		// Between two migrations nobody says anything for a moment.
+		silent := time.Since(heard) > unsaidWait
+		if silent || time.Since(start) > migrationWait || !pause.For(ctx, lockRetry) {
 			return nil, err
 		}
 	}

@@ -17,8 +17,12 @@ const maxHeld = 64 << 10
 // never reaches it. The transport sends such a request again by another
 // connection, but only with a body that it can have again. Besides, head and
 // body then go out in one piece.
+//
+// One with an idempotency key is not held: the transport would take the key for
+// leave to repeat it also when the service may have acted on it, and not every
+// route looks at the key.
 func hold(r *http.Request) (*http.Request, error) {
-	if r.ContentLength <= 0 || r.ContentLength > maxHeld {
+	if r.ContentLength <= 0 || r.ContentLength > maxHeld || hasIdempotencyKey(r.Header) {
 		return r, nil
 	}
 	body := make([]byte, r.ContentLength)
@@ -28,6 +32,13 @@ func hold(r *http.Request) (*http.Request, error) {
 	held := r.WithContext(r.Context())
 	held.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	return held, nil
+}
+
+// hasIdempotencyKey knows the names that net/http knows.
+func hasIdempotencyKey(header http.Header) bool {
+	_, has := header["Idempotency-Key"]
+	_, hasOld := header["X-Idempotency-Key"]
+	return has || hasOld
 }
 
 // unwrap gives the outgoing request its held body in place of the proxy's

@@ -69,6 +69,17 @@ func TestForward_StreamsWhatIsLargeOrOfUnknownSize(t *testing.T) {
 	}
 }
 
+// The transport would repeat it also when the service may have acted on it.
+func TestForward_SendsNothingAgainThatHasAnIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	r := incoming(t, strings.NewReader("a body"))
+	r.Header.Set("Idempotency-Key", "k")
+	body, again, err := forward(t, r)
+	require.NoError(t, err)
+	require.Equal(t, "a body", body)
+	require.False(t, again)
+}
+
 func TestForward_SendsNothingOfABodyThatBrokeOff(t *testing.T) {
 	t.Parallel()
 	r := incoming(t, strings.NewReader("{"))

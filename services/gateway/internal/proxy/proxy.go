@@ -79,6 +79,9 @@ func (b *Backend) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	pr.Out.Host = ""
 	pr.Out.Header.Set(httpx.HeaderRequestID, httpx.RequestID(pr.In.Context()))
+	// The gateway itself answers an Expect: a service's 100 passed on would be
+	// taken for the answer's status.
+	pr.Out.Header.Del("Expect")
 	tracing.Send(pr.In.Context(), pr.Out.Header)
 	pr.SetXForwarded()
 	unwrap(pr.Out)

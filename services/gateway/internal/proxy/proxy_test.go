@@ -178,3 +178,18 @@ func TestForward_RefusesBodiesOverTheLimit(t *testing.T) {
 	got := do(t, request(t, http.MethodPost, base+"/flows", strings.NewReader(strings.Repeat("x", httpx.MaxBody))))
 	require.Equal(t, http.StatusOK, got.status, "the limit itself is allowed")
 }
+
+// A service that dies after it has asked for the body is away, and nothing else.
+func TestForward_OfACallerThatExpectsLeave(t *testing.T) {
+	t.Parallel()
+	url := setup(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	})
+	req := request(t, http.MethodPost, url+"/flows", strings.NewReader(strings.Repeat("x", 100<<10)))
+	req.Header.Set("Expect", "100-continue")
+	got := do(t, req)
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.Contains(t, got.body, `"code":"unavailable"`)
+	require.NotEmpty(t, got.header.Get("X-Request-Id"))
+}

@@ -4,6 +4,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -70,7 +71,7 @@ func (h handlers) poll(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		err = httpx.WriteJSON(w, http.StatusOK, wire)
 	}
-	if r.Context().Err() != nil {
+	if errors.Is(err, httpx.ErrCallerGone) {
 		h.queue.GiveBack(r.Context(), jobs)
 	}
 	return err

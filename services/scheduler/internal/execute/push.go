@@ -61,6 +61,10 @@ func (p *push) do(ctx context.Context, taskID string, x engine.Execution) engine
 		want.Order = workers.LeastLoaded
 	}
 	worker, err := p.pool.Pick(ctx, want)
+	if err != nil && ctx.Err() != nil {
+		p.metrics.called(callCanceled)
+		return engine.RunResult{} // nobody looks at it
+	}
 	if err != nil {
 		p.metrics.called(CodeNoWorker)
 		return failed(CodeNoWorker, "no online worker offers the service %q", x.Exec.Service).RunResult
@@ -86,6 +90,9 @@ func (p *push) inTurn(ctx context.Context, want workers.Want, c call) failure {
 	for n := 1; ; n++ {
 		want.Tried[c.worker.ID] = true
 		result, moveOn := p.counted(ctx, c)
+		if !moveOn {
+			c.worker.Took()
+		}
 		c.worker.Done()
 		result.WorkerID, result.WorkerURL = c.worker.ID, c.worker.URL
 		if !moveOn || n == routing.MaxAttempts {

@@ -82,10 +82,11 @@ type service struct {
 	// since the last one left. Zero while there is one, or nobody has asked.
 	empty time.Time
 	// refused is since when its workers refuse connections, as those do that have
-	// just died and are still online to the registry. Zero once one does not.
-	refused time.Time
-	turn    int       // of round robin
-	waiting []*waiter // oldest first
+	// just died and are still online to the registry, and refusedLast when one
+	// did last. Zero once one has taken work.
+	refused, refusedLast time.Time
+	turn                 int       // of round robin
+	waiting              []*waiter // oldest first
 }
 
 // NewPool makes a pool that knows no worker until Run has asked for them.
@@ -247,7 +248,6 @@ type Taken struct {
 	pool    *Pool
 	entry   *worker
 	service *service
-	aside   bool
 }
 
 // Pick reserves a place in a worker of the service. When all of them are full
@@ -392,9 +392,6 @@ func (t *Taken) Done() {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
 	t.entry.inFlight--
-	if !t.aside {
-		t.service.refused = time.Time{}
-	}
 	for _, name := range t.entry.services {
 		if s := t.pool.byService[name]; s != nil {
 			s.wakeFor(t.entry.id)
@@ -402,14 +399,24 @@ func (t *Taken) Done() {
 	}
 }
 
+// Took tells that the worker has taken work: the service's workers can be
+// reached.
+func (t *Taken) Took() {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	t.service.refused = time.Time{}
+}
+
 // SetAside passes the worker over for a few seconds, because it refused a
 // connection.
 func (t *Taken) SetAside() {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	t.aside = true
-	t.entry.asideUntil = time.Now().Add(asideFor)
-	if t.service.refused.IsZero() {
-		t.service.refused = time.Now()
+	now := time.Now()
+	t.entry.asideUntil = now.Add(asideFor)
+	// What was long ago is another matter.
+	if s := t.service; s.refused.IsZero() || now.Sub(s.refusedLast) > max(t.pool.config.NoWorkerWait, asideFor) {
+		s.refused = now
 	}
+	t.service.refusedLast = now
 }

@@ -100,9 +100,18 @@ func TestPick_WaitsForWorkersThatRefuseAsForNone(t *testing.T) {
 		require.Zero(t, took, "the first ones have waited")
 		require.Equal(t, 2, tries)
 
-		pick(t, p, Want{}).Done() // one is back
+		pick(t, p, Want{}).Done() // which answers that it is full, say
+		_, took = refusedBy(t, p)
+		require.Zero(t, took)
+		taken := pick(t, p, Want{})
+		taken.Took() // one is back
+		taken.Done()
 		_, took = refusedBy(t, p)
 		require.Equal(t, wait, took)
+
+		time.Sleep(wait + time.Second) //nolint:forbidigo // the fake clock moves only by sleeping
+		_, took = refusedBy(t, p)
+		require.Equal(t, wait, took, "what was long ago is another matter")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(wait, pushWorker("a", 0, 0))
