@@ -6,8 +6,9 @@
 //	make integration
 //
 // What happens under load is held to this. A restart, as an upgrade makes it,
-// costs nobody anything: no attempt is made again, and clients repeat nothing
-// but what they ask of a gateway that has no replica. After a kill, clients that
+// goes unnoticed but for what has no replica: clients repeat what they ask of
+// the only gateway, and the scheduler its attempts at the only worker that is
+// called. After a kill, clients that
 // repeat under its request id a request that had no answer, or the answer 503,
 // have each task once; there is no other 5xx. Either way each task comes to its
 // right end, with the result of each node applied once.

@@ -194,6 +194,7 @@ func (l *load) verifyOne(t *testing.T, i int, id string, asked map[string]map[st
 		require.Equal(t, attempts[run.NodeKey], run.AttemptNo, "attempts of %s at %s", id, run.NodeKey)
 		if run.Status != string(storage.RunOK) {
 			lost++
+			t.Logf("lost at %s, attempt %d: %s %s", run.NodeKey, run.AttemptNo, run.ErrorCode, run.ErrorText)
 			continue
 		}
 		n *= 3

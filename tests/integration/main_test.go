@@ -25,14 +25,35 @@ const (
 	engineTimeout = 10 * time.Second
 )
 
-func TestMain(m *testing.M) {
-	// A server that other tests are given may be of any version; without it,
-	// pgtest starts a container.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run starts the server that pgtest's databases are on, and ends it with the
+// tests: by itself that is left to a helper of the engine, which not every
+// engine has.
+func run(m *testing.M) int {
+	// One that other tests are given may be of any version.
 	if err := os.Unsetenv(pgtest.URLVariable); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(suitetest.Main(m))
+	if os.Getenv(runVariable) != "1" || engine() != nil {
+		return suitetest.Main(m)
+	}
+	server, err := pgtest.Start(context.Background())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "integration: start Postgres: %v\n", err)
+		return 1
+	}
+	defer func() {
+		if err := server.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "integration: stop Postgres: %v\n", err)
+		}
+	}()
+	if err := os.Setenv(pgtest.URLVariable, server.URL); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return suitetest.Main(m)
 }
 
 // needEngine skips the test unless it was asked for and an engine answers.

@@ -43,8 +43,9 @@ func (s *stack) endure(t *testing.T, name string, upset func()) (l *load, lost i
 }
 
 // A rolling restart, as an upgrade makes it: one replica after the other is told
-// to stop, and started again. Nobody notices: no attempt has to be made again,
-// and clients repeat nothing but requests to the only gateway while it is away.
+// to stop, and started again. What has a replica or a queue in front goes on as if
+// nothing were: what is repeated are requests to the only gateway and attempts
+// at the only worker that is called.
 func TestContainers_RollingRestartOfEachServiceUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := startStack(t, inPairs)
@@ -55,7 +56,9 @@ func TestContainers_RollingRestartOfEachServiceUnderLoad(t *testing.T) {
 					r.restart(t)
 				}
 			})
-			require.Zero(t, lost, "attempts that had to be made again")
+			if p != pushPart {
+				require.Zero(t, lost, "attempts that had to be made again")
+			}
 			require.Zero(t, l.unavailable.Load(), "requests that were answered 503: %v", l.said.Load())
 			if p != gatewayPart {
 				require.Zero(t, l.unanswered.Load(), "requests that were not answered")
