@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 )
@@ -18,11 +19,11 @@ const maxHeld = 64 << 10
 // connection, but only with a body that it can have again. Besides, head and
 // body then go out in one piece.
 //
-// One with an idempotency key is not held: the transport would take the key for
-// leave to repeat it also when the service may have acted on it, and not every
-// route looks at the key.
+// The transport takes an idempotency key for leave to repeat a request also when
+// the service may have acted on it. So one with a key is held only where the
+// service looks at the key: where tasks are created.
 func hold(r *http.Request) (*http.Request, error) {
-	if r.ContentLength <= 0 || r.ContentLength > maxHeld || hasIdempotencyKey(r.Header) {
+	if r.ContentLength <= 0 || r.ContentLength > maxHeld || hasIdempotencyKey(r.Header) && !createsTask(r) {
 		return r, nil
 	}
 	body := make([]byte, r.ContentLength)
@@ -40,6 +41,8 @@ func hasIdempotencyKey(header http.Header) bool {
 	_, hasOld := header["X-Idempotency-Key"]
 	return has || hasOld
 }
+
+func createsTask(r *http.Request) bool { return strings.TrimPrefix(r.URL.Path, "/api") == "/tasks" }
 
 // unwrap gives the outgoing request its held body in place of the proxy's
 // wrapper, in which the transport does not see that it is in memory.

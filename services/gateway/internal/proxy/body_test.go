@@ -70,14 +70,16 @@ func TestForward_StreamsWhatIsLargeOrOfUnknownSize(t *testing.T) {
 }
 
 // The transport would repeat it also when the service may have acted on it.
-func TestForward_SendsNothingAgainThatHasAnIdempotencyKey(t *testing.T) {
+func TestForward_SendsAgainWithAnIdempotencyKeyOnlyWhereItCounts(t *testing.T) {
 	t.Parallel()
-	r := incoming(t, strings.NewReader("a body"))
-	r.Header.Set("Idempotency-Key", "k")
-	body, again, err := forward(t, r)
-	require.NoError(t, err)
-	require.Equal(t, "a body", body)
-	require.False(t, again)
+	for path, want := range map[string]bool{"/tasks": true, "/api/tasks": true, "/tasks/signal": false, "/flows": false} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("a body"))
+		r.Header.Set("Idempotency-Key", "k")
+		body, again, err := forward(t, r)
+		require.NoError(t, err)
+		require.Equal(t, "a body", body)
+		require.Equal(t, want, again, path)
+	}
 }
 
 func TestForward_SendsNothingOfABodyThatBrokeOff(t *testing.T) {
