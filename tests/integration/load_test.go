@@ -158,7 +158,7 @@ func (l *load) awaitEnd(t *testing.T) {
 // with a worker.
 func (l *load) verify(t *testing.T) (lost int) {
 	t.Helper()
-	all, err := l.stack.client.Tasks.ListTasks(t.Context(), schedulerapi.TasksQuery{FlowVersionID: l.version, PageSize: 1})
+	all, err := l.stack.direct.Tasks.ListTasks(t.Context(), schedulerapi.TasksQuery{FlowVersionID: l.version, PageSize: 1})
 	require.NoError(t, err)
 	require.Equal(t, l.size, all.Total)
 
@@ -180,13 +180,13 @@ func (l *load) verify(t *testing.T) (lost int) {
 
 func (l *load) verifyOne(t *testing.T, i int, id string, asked map[string]map[string]bool) (lost int) {
 	t.Helper()
-	task, err := l.stack.client.Tasks.GetTask(t.Context(), id)
+	task, err := l.stack.direct.Tasks.GetTask(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, string(storage.TaskCompleted), task.Status, id)
 	require.JSONEq(t, fmt.Sprintf(`{"n": %d}`, (i+1)*27), task.SharedJSON, id)
 	require.Equal(t, len(triplingNodes), task.StepCount, id)
 
-	runs, err := l.stack.client.Tasks.ListRuns(t.Context(), id)
+	runs, err := l.stack.direct.Tasks.ListRuns(t.Context(), id)
 	require.NoError(t, err)
 	attempts, applied, n := map[string]int{}, []string{}, i+1
 	for _, run := range runs {
@@ -215,7 +215,7 @@ func (l *load) verifyOne(t *testing.T, i int, id string, asked map[string]map[st
 // told is how often a task heard of each thing, by its history.
 func (l *load) told(t *testing.T, task string) map[string]int {
 	t.Helper()
-	client, err := httpx.NewClient(l.stack.replicas[gatewayPart][0].url, http.DefaultClient)
+	client, err := httpx.NewClient(l.stack.replicas[schedulerPart][0].url, http.DefaultClient)
 	require.NoError(t, err)
 	var page schedulerapi.Events
 	_, err = client.Do(t.Context(), httpx.Call{

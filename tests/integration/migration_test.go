@@ -76,7 +76,7 @@ type migrated struct {
 
 func (m *migrated) signal(t *testing.T, task string) {
 	t.Helper()
-	require.NoError(t, m.client.Tasks.Signal(t.Context(), schedulerapi.SignalRequest{TaskID: task, Key: "go", Value: []byte(`true`)}))
+	require.NoError(t, m.direct.Tasks.Signal(t.Context(), schedulerapi.SignalRequest{TaskID: task, Key: "go", Value: []byte(`true`)}))
 }
 
 func (m *migrated) answer(t *testing.T, task string) {
@@ -124,7 +124,7 @@ func TestMigration_WaitsForTheSchemaAndGoesOnWithWhatIsThere(t *testing.T) {
 	hc := httpx.NewHTTPClient()
 	t.Cleanup(hc.CloseIdleConnections)
 	var err error
-	m.jobs, err = queueapi.NewClient(m.replicas[gatewayPart][0].url, hc)
+	m.jobs, err = queueapi.NewClient(m.replicas[queuePart][0].url, hc)
 	require.NoError(t, err)
 
 	finished := newLoad(t, m.stack, "finished", loadSize/10)

@@ -65,6 +65,9 @@ type stack struct {
 	replicas map[part][]*replica
 	journals []*suitetest.Journal // of the workers
 	client   *suitetest.Client
+	// direct goes past the gateway to the first scheduler, for what is not a
+	// matter of how a request finds its replica.
+	direct *suitetest.Client
 }
 
 // startStack starts a stack with a migrated database.
@@ -165,6 +168,7 @@ func (s *stack) awaitAll(t *testing.T) {
 	}
 	url := s.replicas[gatewayPart][0].url
 	s.client = suitetest.ConnectEach(t, suitetest.Bases{Registry: url, Catalog: url, Scheduler: url, Impatience: impatience})
+	s.direct = suitetest.ConnectEach(t, suitetest.Bases{Registry: url, Catalog: url, Scheduler: s.replicas[schedulerPart][0].url})
 	awaitWorkers(t, s.client)
 }
 
