@@ -8,7 +8,8 @@
 // What happens under load is held to this. A restart, as an upgrade makes it,
 // goes unnoticed but for what has no replica: clients repeat what they ask of
 // the only gateway, and the scheduler its attempts at the only worker that is
-// called. After a kill, clients that
+// called. At most one request in a hundred is caught by a server in the moment
+// of its stop, and answered 503. After a kill, clients that
 // repeat under its request id a request that had no answer, or the answer 503,
 // have each task once; there is no other 5xx. Either way each task comes to its
 // right end, with the result of each node applied once.
