@@ -5,14 +5,12 @@
 //
 //	make integration
 //
-// What happens under load is held to this. A restart, as an upgrade makes it,
-// goes unnoticed but for what has no replica: clients repeat what they ask of
-// the only gateway, and the scheduler its attempts at the only worker that is
-// called. At most one request in a hundred is caught by a server in the moment
-// of its stop, and answered 503. After a kill, clients that
-// repeat under its request id a request that had no answer, or the answer 503,
-// have each task once; there is no other 5xx. Either way each task comes to its
-// right end, with the result of each node applied once.
+// What happens under load is held to this. Clients that repeat under its request
+// id a request that had no answer, or the answer 503, have each task once; there
+// is no other 5xx. Each task comes to its right end, with the result of each
+// node applied once. A restart, as an upgrade makes it, takes no attempt along
+// but at a worker that has no replica, and breaks no connection but to a gateway
+// that has none.
 //
 // It needs a Docker engine that has, or can fetch, postgres:17-alpine and what
 // deploy/Dockerfile is built from. Elsewhere in the tree (make test, make race)

@@ -36,21 +36,16 @@ func (s *stack) endure(t *testing.T, name string, upset func()) (l *load, lost i
 	end := time.Now()
 	lost = l.verify(t)
 	t.Logf("%d of %d executions had begun after %v, when it was over; all was done %v later; "+
-		"%d attempts were lost with a worker; requests repeated: %d without an answer, %d answered 503",
+		"%d attempts were lost with a worker; requests repeated: %d without an answer, %d answered 503 (%v)",
 		begun, l.size*len(triplingNodes), back.Sub(begin).Round(time.Millisecond), end.Sub(back).Round(time.Millisecond),
-		lost, l.unanswered.Load(), l.unavailable.Load())
+		lost, l.unanswered.Load(), l.unavailable.Load(), l.said.Load())
 	return l, lost
 }
 
-// brokenOff is how many of a load's requests may break off in a restart: one that
-// reaches a server in the moment in which it closes its connections gets no
-// answer, and the gateway cannot always tell that it may be sent again.
-const brokenOff = loadSize / 100
-
 // A rolling restart, as an upgrade makes it: one replica after the other is told
-// to stop, and started again. What has a replica or a queue in front goes on as if
-// nothing were: what is repeated are requests to the only gateway and attempts
-// at the only worker that is called.
+// to stop, and started again. No attempt is lost but at the only worker that is
+// called, and no connection but to the only gateway. A request that the gateway
+// finds no replica for is answered 503, which the client repeats.
 func TestContainers_RollingRestartOfEachServiceUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := startStack(t, inPairs)
@@ -64,7 +59,6 @@ func TestContainers_RollingRestartOfEachServiceUnderLoad(t *testing.T) {
 			if p != pushPart {
 				require.Zero(t, lost, "attempts that had to be made again")
 			}
-			require.LessOrEqual(t, l.unavailable.Load(), int64(brokenOff), "requests that were answered 503: %v", l.said.Load())
 			if p != gatewayPart {
 				require.Zero(t, l.unanswered.Load(), "requests that were not answered")
 			}
