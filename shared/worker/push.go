@@ -80,6 +80,11 @@ func (w *Worker) exec(rw http.ResponseWriter, r *http.Request) (answer, error) {
 
 	return w.deliveries.do(r.Context(), job.RunID, func(ctx context.Context) (answer, error) {
 		select {
+		case <-w.leaving:
+			return answer{}, errs.New(errs.Unavailable, "this worker is about to stop")
+		default:
+		}
+		select {
 		case w.slots <- struct{}{}:
 			defer func() { <-w.slots }()
 			return w.invoke(ctx, job), nil

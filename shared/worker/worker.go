@@ -18,6 +18,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/registryapi"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
@@ -33,6 +34,7 @@ type Worker struct {
 	queue      *queueapi.Client // pull
 	deliveries *deliveries
 	slots      chan struct{} // one in it per execution
+	leaving    chan struct{} // closed when calls are turned away
 	load       atomic.Int64  // executions under way
 }
 
@@ -43,7 +45,7 @@ func New(cfg Config, deps Deps) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker config: %w", err)
 	}
-	w := &Worker{cfg: cfg, log: deps.Log, tracer: tracing.Tracer(deps.Traces, "shared/worker"), handlers: map[string]Handler{}}
+	w := &Worker{cfg: cfg, log: deps.Log, tracer: tracing.Tracer(deps.Traces, "shared/worker"), handlers: map[string]Handler{}, leaving: make(chan struct{})}
 	registry, err := registryapi.NewClient(cfg.RegistryURL, deps.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
@@ -121,6 +123,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		})
 		drains = append(drains, func(ctx context.Context) error {
+			w.turnAway(ctx, server)
 			return errors.Join(server.Shutdown(ctx), server.Close())
 		})
 	}
@@ -154,6 +157,21 @@ func (w *Worker) drain(ctx context.Context, drains []func(context.Context) error
 			w.log.Warn("work_cut_off", zap.Int("under_way", w.Load()), zap.Error(err))
 		}
 	}
+}
+
+// lameDuck is how long a worker that has deregistered still answers, since who
+// calls it may not have heard of that yet.
+const lameDuck = 500 * time.Millisecond
+
+// turnAway answers calls that still come, so that they are made elsewhere. A call
+// on a connection that is being closed would count as begun, and lost.
+func (w *Worker) turnAway(ctx context.Context, server *http.Server) {
+	if w.cfg.Mode != Push {
+		return
+	}
+	close(w.leaving)
+	server.SetKeepAlivesEnabled(false) // the answer to a call is its connection's last
+	pause.For(ctx, min(lameDuck, w.cfg.Drain/4))
 }
 
 // listen binds Addr; nil when there is none.

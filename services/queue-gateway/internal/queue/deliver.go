@@ -22,6 +22,9 @@ const (
 	// deliver the same, and short, as it is what a crash in between delays them
 	// by.
 	deliverHold = 5 * time.Second
+	// lastHand is how long a stop waits for a claim or a call that is under way:
+	// broken off, the results would be held for a replica that is gone.
+	lastHand = 3 * time.Second
 )
 
 // deliver hands results to the scheduler: at once when there is one, and by
@@ -35,9 +38,9 @@ func (q *Queue) deliver(ctx context.Context) {
 		if q.cfg.Alone && due.Before(leftOver) {
 			due = leftOver
 		}
-		results, err := q.store.ClaimResults(ctx, due, until, deliverBatch)
+		results, err := q.claimResults(ctx, due, until)
 		switch {
-		case ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil:
 			return
 		case err != nil:
 			q.log.Warn("results_not_read", zap.Error(err))
@@ -50,6 +53,12 @@ func (q *Queue) deliver(ctx context.Context) {
 			q.deliverAll(ctx, results, until)
 		}
 	}
+}
+
+func (q *Queue) claimResults(ctx context.Context, due, until time.Time) ([]storage.JobResult, error) {
+	ctx, release := pause.Outlast(ctx, lastHand)
+	defer release()
+	return q.store.ClaimResults(ctx, due, until, deliverBatch)
 }
 
 // outgoing is one result on its way.
@@ -159,6 +168,8 @@ func (q *Queue) hand(ctx context.Context, p []outgoing) error {
 		results[i] = o.result
 		bytes += o.bytes
 	}
+	ctx, release := pause.Outlast(ctx, lastHand)
+	defer release()
 	call, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
 	defer cancel()
 	err := q.scheduler.DeliverResults(call, results)

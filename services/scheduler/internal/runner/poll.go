@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -70,7 +71,7 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 // stop does not break it off: storage may have made the claim by then, and its
 // tasks would be nobody's until their leases end.
 func (r *Runner) claim(ctx context.Context, places int) (claimed int, err error) {
-	ctx, cancel := outlasting(ctx, claimPatience)
+	ctx, cancel := pause.Outlast(ctx, claimPatience)
 	defer cancel()
 	r.claiming(func() {
 		var tasks []storage.Task
@@ -83,21 +84,6 @@ func (r *Runner) claim(ctx context.Context, places int) (claimed int, err error)
 	})
 	r.free(places - claimed)
 	return claimed, err
-}
-
-// outlasting is a context that ends so long after ctx does.
-func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(by)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-longer.Done():
-		}
-	})
-	return longer, func() { stop(); cancel() }
 }
 
 func (r *Runner) claimParams() storage.ClaimParams {
