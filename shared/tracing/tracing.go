@@ -113,6 +113,24 @@ func ID(ctx context.Context) string {
 	return ""
 }
 
+// Execution is what the spans of an execution tell of it.
+type Execution struct {
+	TaskID, RunID string
+	Node          string // its path
+	Service       string // of workers
+	Attempt       int
+}
+
+// Start begins a span of the execution. Where nobody records it, nothing is made
+// for it.
+func (x Execution) Start(ctx context.Context, tracer trace.Tracer, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := tracer.Start(ctx, name, options...)
+	if span.IsRecording() {
+		span.SetAttributes(TaskID.String(x.TaskID), RunID.String(x.RunID), Node.String(x.Node), Service.String(x.Service), Attempt.Int(x.Attempt))
+	}
+	return ctx, span
+}
+
 // Fail marks a span as failed, with the stable code of the error and no word of
 // its text, which may hold what is nobody's business.
 func Fail(span trace.Span, code string) {

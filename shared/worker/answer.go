@@ -89,9 +89,8 @@ func (w *Worker) trace(ctx context.Context, job Job) (context.Context, trace.Spa
 	if w.cfg.Mode == Pull {
 		kind = trace.SpanKindConsumer
 	}
-	return w.tracer.Start(tracing.Join(ctx, job.trace), "handle", trace.WithSpanKind(kind), trace.WithAttributes(
-		tracing.TaskID.String(job.TaskID), tracing.RunID.String(job.RunID), tracing.Node.String(job.Node),
-		tracing.Service.String(job.Service), tracing.Attempt.Int(job.Attempt)))
+	of := tracing.Execution{TaskID: job.TaskID, RunID: job.RunID, Node: job.Node, Service: job.Service, Attempt: job.Attempt}
+	return of.Start(tracing.Join(ctx, job.trace), w.tracer, "handle", trace.WithSpanKind(kind))
 }
 
 func (w *Worker) call(ctx context.Context, job Job) (result any, err error) {

@@ -24,11 +24,9 @@ func TestPostgres_FinishedJobsAreNotRead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	dsn := pgtest.Migrated(t, migrations.Queue)
-	conn, err := pgx.Connect(ctx, dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	conn := connected(t, dsn)
 	const finished = 20_000
-	_, err = conn.Exec(ctx, `
+	_, err := conn.Exec(ctx, `
 INSERT INTO queue.jobs (id, task_id, run_id, node_key, path, visit, attempt, service, input, priority, status, deliveries,
     available_at, worker_id, token, created_at, result_hash, log_path)
 SELECT 'done-' || n, '', '', '', '', 1, 1, 'service' || n % 3, '{}', 0, 'completed', 1, n, '', '', n, '', '' FROM generate_series(1, $1) n`, finished)
@@ -73,6 +71,15 @@ FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.sch
 SELECT COUNT(*), COUNT(*) FILTER (WHERE input <> '{}') FROM queue.jobs WHERE status IN ('completed', 'failed', 'withdrawn')`).Scan(&ended, &kept))
 	require.Greater(t, ended, finished)
 	require.Zero(t, kept, "an input is kept for as long as somebody may read it")
+}
+
+// connected is a session of the test's own.
+func connected(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	return conn
 }
 
 // handInCounts has the session add what it has read so far to the statistics,
@@ -154,10 +161,8 @@ func TestPostgres_TasksThatWaitForNobodyAreNotRead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	dsn := pgtest.Migrated(t, migrations.Scheduler)
-	conn, err := pgx.Connect(ctx, dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
-	_, err = conn.Exec(ctx, `
+	conn := connected(t, dsn)
+	_, err := conn.Exec(ctx, `
 INSERT INTO scheduler.tasks (id, flow_id, flow_version_id, flow_name, flow_version, status, current_node, lease_owner, lease_epoch,
     seq, inbox_seq, inbox_done, created_at, updated_at, request_id, request_hash, shared, params, waits_for)
 SELECT 'task-' || lpad(n::text, 6, '0'), 'flow-' || n % 2, 'ver-1', 'f', 1, 'waiting', 'a', '', 1, 1, 0, 0, n, n, '', '', '{}', '{}',

@@ -1,12 +1,10 @@
 package conformance
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -22,9 +20,7 @@ func TestPostgres_OtherRunsAndTheirLogsAreNotRead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	dsn := pgtest.Migrated(t, migrations.Scheduler)
-	conn, err := pgx.Connect(ctx, dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	conn := connected(t, dsn)
 	for _, statement := range []string{
 		`INSERT INTO scheduler.node_runs (task_id, no, id, node_key, path, visit, attempt, status, sub_status, branch_id, error_code,
     error_text, action, worker_id, worker_url, log_path)
@@ -33,7 +29,7 @@ SELECT 'task-' || n % 2, n, 'run-' || n, 'a', 'a', 1, 1, 'queued', '', '', '', '
 		`INSERT INTO scheduler.run_log_entries (run_id, seq, source_id, at, text) SELECT run_id, 1, 'a', 1, 'x' FROM scheduler.run_logs`,
 		`VACUUM ANALYZE scheduler.node_runs, scheduler.run_logs, scheduler.run_log_entries`,
 	} {
-		_, err = conn.Exec(ctx, statement)
+		_, err := conn.Exec(ctx, statement)
 		require.NoError(t, err)
 	}
 	handInCounts(t, conn)

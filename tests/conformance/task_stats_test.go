@@ -1,11 +1,9 @@
 package conformance
 
 import (
-	"context"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -21,11 +19,9 @@ func TestPostgres_StatsDoNotReadFinishedTasks(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	dsn := pgtest.Migrated(t, migrations.Scheduler)
-	conn, err := pgx.Connect(ctx, dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	conn := connected(t, dsn)
 	const finished, unfinished = 10_000, 100
-	_, err = conn.Exec(ctx, `
+	_, err := conn.Exec(ctx, `
 INSERT INTO scheduler.tasks (id, flow_id, flow_version_id, flow_name, flow_version, status, current_node, lease_owner, lease_epoch,
     runnable_at, seq, inbox_seq, inbox_done, created_at, updated_at, request_id, request_hash, shared, params)
 SELECT 'task-' || n, '', '', '', 1, CASE WHEN n <= $1 THEN 'waiting' ELSE 'completed' END, '', '', 1,

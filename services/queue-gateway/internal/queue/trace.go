@@ -18,18 +18,16 @@ func (q *Queue) traceAnswer(job storage.Job, a Answer, at time.Time) {
 		return
 	}
 	ctx := tracing.Join(context.Background(), job.Trace)
-	of := trace.WithAttributes(
-		tracing.TaskID.String(job.TaskID), tracing.RunID.String(job.RunID), tracing.Node.String(job.Path),
-		tracing.Service.String(job.Service), tracing.Attempt.Int(job.Attempt))
+	of := tracing.Execution{TaskID: job.TaskID, RunID: job.RunID, Node: job.Path, Service: job.Service, Attempt: job.Attempt}
 	ready := job.CreatedAt
 	if job.AvailableAt.After(ready) {
 		ready = job.AvailableAt
 	}
 	if job.StartedAt.After(ready) {
-		_, waited := q.tracer.Start(ctx, "wait for a worker", of, trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(ready))
+		_, waited := of.Start(ctx, q.tracer, "wait for a worker", trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(ready))
 		waited.End(trace.WithTimestamp(job.StartedAt))
 	}
-	_, executed := q.tracer.Start(ctx, "execute", of, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(job.StartedAt))
+	_, executed := of.Start(ctx, q.tracer, "execute", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(job.StartedAt))
 	if a.Error != "" {
 		tracing.Fail(executed, CodeWorkerError)
 	}

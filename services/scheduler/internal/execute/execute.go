@@ -110,9 +110,8 @@ func (e *Executor) trace(ctx context.Context, taskID string, x engine.Execution)
 	if x.Exec.Type == flow.ExecHTTP {
 		kind = trace.SpanKindClient
 	}
-	return e.tracer.Start(ctx, "execute", trace.WithSpanKind(kind), trace.WithAttributes(
-		tracing.TaskID.String(taskID), tracing.RunID.String(x.RunID), tracing.Node.String(x.Path),
-		tracing.Service.String(x.Exec.Service), tracing.Attempt.Int(x.Attempt)))
+	of := tracing.Execution{TaskID: taskID, RunID: x.RunID, Node: x.Path, Service: x.Exec.Service, Attempt: x.Attempt}
+	return of.Start(ctx, e.tracer, "execute", trace.WithSpanKind(kind))
 }
 
 // logPatience bounds the wait for a database that takes no log.
