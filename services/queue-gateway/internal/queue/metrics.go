@@ -22,7 +22,7 @@ type Metrics struct {
 	expiredReady, expiredDead prometheus.Counter
 	delivered, failures       prometheus.Counter
 
-	all []prometheus.Collector
+	all obs.Collectors
 }
 
 // pollResult is how a poll ended.
@@ -53,36 +53,24 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 func newMetrics() *Metrics {
 	m := &Metrics{answered: map[pollResult]pollSeries{}}
 	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "pocketflow_queue_polls_waiting", Help: "Polls that are under way."})
-	polls := m.counters("pocketflow_queue_polls_total", "Polls answered, by what with.", "result")
+	polls := m.all.CounterVec("pocketflow_queue_polls_total", "Polls answered, by what with.", "result")
 	waits := m.histograms("pocketflow_queue_poll_wait_seconds", "Time from a poll to its answer.", "result", pollBuckets)
 	for _, result := range pollResults {
 		m.answered[result] = pollSeries{polls.WithLabelValues(string(result)), waits.WithLabelValues(string(result))}
 	}
-	m.deliveries = m.counter("pocketflow_queue_deliveries_total", "Jobs handed to workers, each time anew.")
+	m.deliveries = m.all.Counter("pocketflow_queue_deliveries_total", "Jobs handed to workers, each time anew.")
 	m.jobWait = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "pocketflow_queue_job_wait_seconds", Buckets: obs.SlowBuckets,
 		Help: "Time from when a job is ready to its first delivery.",
 	})
 	durations := m.histograms("pocketflow_queue_job_duration_seconds", "Time from a job's latest delivery to its answer.", "result", obs.SlowBuckets)
 	m.jobOK, m.jobFailed = durations.WithLabelValues("ok"), durations.WithLabelValues("error")
-	expired := m.counters("pocketflow_queue_claims_expired_total", "Claims that timed out, by what became of the job.", "outcome")
+	expired := m.all.CounterVec("pocketflow_queue_claims_expired_total", "Claims that timed out, by what became of the job.", "outcome")
 	m.expiredReady, m.expiredDead = expired.WithLabelValues("ready"), expired.WithLabelValues("dead")
-	m.delivered = m.counter("pocketflow_queue_outbox_delivered_total", "Results that the scheduler has taken.")
-	m.failures = m.counter("pocketflow_queue_outbox_delivery_failures_total", "Calls with results that failed, and are tried again.")
+	m.delivered = m.all.Counter("pocketflow_queue_outbox_delivered_total", "Results that the scheduler has taken.")
+	m.failures = m.all.Counter("pocketflow_queue_outbox_delivery_failures_total", "Calls with results that failed, and are tried again.")
 	m.all = append(m.all, m.waiting, m.jobWait)
 	return m
-}
-
-func (m *Metrics) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	m.all = append(m.all, c)
-	return c
-}
-
-func (m *Metrics) counters(name, help, label string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
-	m.all = append(m.all, c)
-	return c
 }
 
 func (m *Metrics) histograms(name, help, label string, buckets []float64) *prometheus.HistogramVec {

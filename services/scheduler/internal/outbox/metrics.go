@@ -10,7 +10,7 @@ import (
 type Metrics struct {
 	delivered, refused, failures prometheus.Counter
 
-	all []prometheus.Collector
+	all obs.Collectors
 }
 
 // NewMetrics makes and registers the metrics of a deliverer.
@@ -21,14 +21,8 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 
 func newMetrics() *Metrics {
 	m := &Metrics{}
-	m.delivered = m.counter("pocketflow_scheduler_outbox_delivered_total", "Messages that the queue-gateway has taken: jobs and withdrawals.")
-	m.refused = m.counter("pocketflow_scheduler_outbox_refused_total", "Jobs that the queue-gateway did not take for what they were; their runs have failed.")
-	m.failures = m.counter("pocketflow_scheduler_outbox_delivery_failures_total", "Deliveries that failed as a whole, and are tried again.")
+	m.delivered = m.all.Counter("pocketflow_scheduler_outbox_delivered_total", "Messages that the queue-gateway has taken: jobs and withdrawals.")
+	m.refused = m.all.Counter("pocketflow_scheduler_outbox_refused_total", "Jobs that the queue-gateway did not take for what they were; their runs have failed.")
+	m.failures = m.all.Counter("pocketflow_scheduler_outbox_delivery_failures_total", "Deliveries that failed as a whole, and are tried again.")
 	return m
-}
-
-func (m *Metrics) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	m.all = append(m.all, c)
-	return c
 }

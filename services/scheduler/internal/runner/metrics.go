@@ -23,7 +23,7 @@ type Metrics struct {
 	stepSeconds  prometheus.Histogram
 	runSeconds   map[flow.ExecType]*endings
 
-	all []prometheus.Collector
+	all obs.Collectors
 }
 
 // endings are the durations of executions that succeeded and that failed.
@@ -42,14 +42,14 @@ func newMetrics() *Metrics {
 		runsFinished: map[storage.RunStatus]prometheus.Counter{},
 		runSeconds:   map[flow.ExecType]*endings{},
 	}
-	m.created = m.counter("pocketflow_scheduler_tasks_created_total", "Tasks created.")
-	m.claimed = m.counter("pocketflow_scheduler_tasks_claimed_total", "Tasks that this replica took up after their creation: new ones that found no place, due timers, news, orphans.")
-	m.leaseLosses = m.counter("pocketflow_scheduler_lease_losses_total", "Tasks that another replica took while this one executed them.")
-	m.retries = m.counter("pocketflow_scheduler_retries_total", "Attempts after a node's first.")
-	given := m.counterVec("pocketflow_scheduler_tasks_let_go_total", "Tasks let go without a step, to be tried later: put_off because a peer was away, broken because of a fault that is in the log.", "reason")
+	m.created = m.all.Counter("pocketflow_scheduler_tasks_created_total", "Tasks created.")
+	m.claimed = m.all.Counter("pocketflow_scheduler_tasks_claimed_total", "Tasks that this replica took up after their creation: new ones that found no place, due timers, news, orphans.")
+	m.leaseLosses = m.all.Counter("pocketflow_scheduler_lease_losses_total", "Tasks that another replica took while this one executed them.")
+	m.retries = m.all.Counter("pocketflow_scheduler_retries_total", "Attempts after a node's first.")
+	given := m.all.CounterVec("pocketflow_scheduler_tasks_let_go_total", "Tasks let go without a step, to be tried later: put_off because a peer was away, broken because of a fault that is in the log.", "reason")
 	m.putOff, m.givenUp = given.WithLabelValues("put_off"), given.WithLabelValues("broken")
 
-	outcomes := m.counterVec("pocketflow_scheduler_tasks_finished_total", "Tasks that ended, by how.", "outcome")
+	outcomes := m.all.CounterVec("pocketflow_scheduler_tasks_finished_total", "Tasks that ended, by how.", "outcome")
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "pocketflow_scheduler_task_duration_seconds", Buckets: obs.SlowBuckets,
 		Help: "Time from a task's creation to its end.",
@@ -60,7 +60,7 @@ func newMetrics() *Metrics {
 			m.taskSeconds[status] = seconds.WithLabelValues(string(status))
 		}
 	}
-	runs := m.counterVec("pocketflow_scheduler_runs_finished_total", "Node runs that ended, by how; each attempt is one.", "status")
+	runs := m.all.CounterVec("pocketflow_scheduler_runs_finished_total", "Node runs that ended, by how; each attempt is one.", "status")
 	for _, status := range storage.RunStatuses {
 		if status != storage.RunQueued && status != storage.RunRunning {
 			m.runsFinished[status] = runs.WithLabelValues(string(status))
@@ -81,18 +81,6 @@ func newMetrics() *Metrics {
 	}
 	m.all = append(m.all, seconds, m.stepSeconds, attempts)
 	return m
-}
-
-func (m *Metrics) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	m.all = append(m.all, c)
-	return c
-}
-
-func (m *Metrics) counterVec(name, help, label string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
-	m.all = append(m.all, c)
-	return c
 }
 
 // committed counts what a durable step tells.
