@@ -358,6 +358,9 @@ type TaskQuery struct {
 // event came while nobody held it) or its holder has an event to load.
 type TaskHint struct {
 	TaskID string
+	// Own hints are of what was written through this very store: whoever wrote
+	// it is the first to act on it, and the others need not race for it.
+	Own bool
 }
 
 // MaxCounted is where the counts of TaskStats and UndeliveredResults end, so that

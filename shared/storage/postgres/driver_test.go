@@ -30,6 +30,13 @@ func setup(t *testing.T, schema string) *Driver {
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `DROP TABLE IF EXISTS rows; CREATE TABLE rows (id BIGINT PRIMARY KEY, n BIGINT)`)
 	require.NoError(t, errors.Join(err, release()))
+	return open(t, schema)
+}
+
+// open is another process on a schema that is set up.
+func open(t *testing.T, schema string) *Driver {
+	name, err := dsn.Parse(os.Getenv(urlVariable))
+	require.NoError(t, err)
 	driver, err := Open(t.Context(), Config{DSN: name, Schema: schema})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, driver.Close()) })
@@ -88,25 +95,27 @@ func TestWrite_RollsBackOnTheClosuresError(t *testing.T) {
 func TestListen_ComesBackAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	driver := setup(t, "listening")
-	heard, ended := make(chan string, 1024), make(chan error, 1)
+	other := open(t, "listening")
+	heard, ended := make(chan sqlstore.Hint, 1024), make(chan error, 1)
 	go func() {
-		ended <- driver.Listen(context.Background(), func(payload string) {
+		ended <- driver.Listen(context.Background(), func(hint sqlstore.Hint) {
 			select {
-			case heard <- payload:
+			case heard <- hint:
 			default:
 			}
 		})
 	}()
-	hear := func(payload string) {
+	hear := func(from *Driver, want sqlstore.Hint) {
 		require.Eventually(t, func() bool {
-			require.NoError(t, driver.Write(t.Context(), func(_ context.Context, tx sqlstore.Tx) error {
-				tx.Hint(payload)
+			require.NoError(t, from.Write(t.Context(), func(_ context.Context, tx sqlstore.Tx) error {
+				tx.Hint(want.Payload)
 				return nil
 			}))
 			for {
 				select {
 				case got := <-heard:
-					if got == payload {
+					require.NotEqual(t, sqlstore.Hint{Payload: "own"}, got, "it came back from the server")
+					if got == want {
 						return true
 					}
 				default:
@@ -115,10 +124,11 @@ func TestListen_ComesBackAfterALostConnection(t *testing.T) {
 			}
 		}, 20*time.Second, 20*time.Millisecond)
 	}
-	hear("before")
+	hear(other, sqlstore.Hint{Payload: "before"})
 	require.NoError(t, run1(t.Context(), driver,
 		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "listening"'`))
-	hear("after")
+	hear(driver, sqlstore.Hint{Payload: "own", Own: true})
+	hear(other, sqlstore.Hint{Payload: "after"})
 	require.NoError(t, driver.Close())
 	require.NoError(t, <-ended)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
 // A lost connection is made anew at this pace. Hints may be lost meanwhile,
@@ -15,38 +17,31 @@ const listenRetryDelay = 500 * time.Millisecond
 
 // Listen implements sqlstore.Driver. It has a connection of its own, outside
 // the pool, for as long as it runs.
-func (d *Driver) Listen(ctx context.Context, hear func(string)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watched := make(chan struct{})
-	defer func() { cancel(); <-watched }()
-	go func() {
-		defer close(watched)
-		select {
-		case <-d.closed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+func (d *Driver) Listen(ctx context.Context, hear func(sqlstore.Hint)) error {
+	d.hints.Listen(ctx, hear, d.listen)
+	return nil
+}
 
+// listen brings the hints of other processes until the context ends.
+func (d *Driver) listen(ctx context.Context, bring func(sqlstore.Hint)) {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-retry.C:
 		}
 		// The error needs no report: when the database is away, every other
 		// call says so.
-		_ = d.listenOnce(ctx, hear)
+		_ = d.listenOnce(ctx, bring)
 		retry.Reset(listenRetryDelay)
 	}
 }
 
 // listenOnce hears notifications until the connection or the context ends.
-func (d *Driver) listenOnce(ctx context.Context, hear func(string)) error {
-	conn, err := pgx.ConnectConfig(ctx, d.listen.Copy())
+func (d *Driver) listenOnce(ctx context.Context, bring func(sqlstore.Hint)) error {
+	conn, err := pgx.ConnectConfig(ctx, d.listening.Copy())
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -59,8 +54,22 @@ func (d *Driver) listenOnce(ctx context.Context, hear func(string)) error {
 		if err != nil {
 			return fmt.Errorf("wait for notification: %w", err)
 		}
-		for hint := range strings.SplitSeq(notification.Payload, hintSeparator) {
-			hear(hint)
+		for _, payload := range unpack(notification.Payload, d.sender) {
+			bring(sqlstore.Hint{Payload: payload})
 		}
 	}
+}
+
+// unpack gives the hints of a notification; none when they are the own ones,
+// which were heard when they were written. One without a sender is from the
+// version before.
+func unpack(notification, own string) []string {
+	lines := strings.Split(notification, hintSeparator)
+	if !strings.HasPrefix(lines[0], senderMark) {
+		return lines
+	}
+	if lines[0] == own {
+		return nil
+	}
+	return lines[1:]
 }

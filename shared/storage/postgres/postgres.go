@@ -21,6 +21,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/dsn"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/hints"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
@@ -60,11 +61,16 @@ const (
 
 // Driver is an open schema. It implements sqlstore.Driver.
 type Driver struct {
-	pool   *pgxpool.Pool
-	listen *pgx.ConnConfig
-	schema string
-
+	pool      *pgxpool.Pool
+	listening *pgx.ConnConfig
+	schema    string
+	sender    string // of notifications
 	commits   sqlstore.Commits
+
+	hints    hints.Hub
+	notifier notifier
+	notified chan struct{} // closed: notify has returned
+
 	closeOnce sync.Once
 	closed    chan struct{}
 }
@@ -93,10 +99,13 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 		pool.Close()
 		return nil, fmt.Errorf("connect to database %s: %w", config.DSN, reason(err))
 	}
-	return &Driver{
-		pool: pool, listen: settings.ConnConfig.Copy(), schema: config.Schema,
-		commits: config.Commits, closed: make(chan struct{}),
-	}, nil
+	driver := &Driver{
+		pool: pool, listening: settings.ConnConfig.Copy(), schema: config.Schema, sender: newSender(),
+		commits: config.Commits, notified: make(chan struct{}), closed: make(chan struct{}),
+		notifier: notifier{pending: map[string]struct{}{}, wake: make(chan struct{}, 1)},
+	}
+	go driver.notify()
+	return driver, nil
 }
 
 // migrationLockWait is how long a migration asks for a table that is in use. It
@@ -217,6 +226,8 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 func (d *Driver) Close() error {
 	d.closeOnce.Do(func() {
 		close(d.closed)
+		d.hints.Close()
+		<-d.notified
 		d.pool.Close()
 	})
 	return nil

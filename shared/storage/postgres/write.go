@@ -2,10 +2,7 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,17 +47,15 @@ func (d *Driver) writeOnce(ctx context.Context, closure func(context.Context, sq
 	default:
 	}
 	var began time.Time // once there is a connection
+	var own transaction
 	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
-		began = time.Now()
-		own := transaction{tx: tx}
-		if err := closure(ctx, &own); err != nil {
-			return err
-		}
-		return own.notify(ctx, d.schema)
+		began, own.tx = time.Now(), tx
+		return closure(ctx, &own)
 	})
 	switch {
 	case err == nil:
 		d.commits.Committed(sqlstore.Merged(ctx), time.Since(began))
+		d.tell(own.hints)
 	case !began.IsZero():
 		d.commits.RolledBack()
 	}
@@ -81,64 +76,14 @@ func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
 // Hint implements sqlstore.Tx.
 func (t *transaction) Hint(payload string) { t.hints = append(t.hints, payload) }
 
-// Several hints travel in one notification, parted by hintSeparator, up to the
-// payload limit of the server (8000 bytes).
-const (
-	hintSeparator = "\n"
-	maxPayload    = 7900
-)
-
-const notifySQL = `SELECT pg_notify($1, $2)`
-
-// notify sends the hints with the commit. It is the last statement, because
-// the server lets one transaction with notifications commit at a time.
-func (t *transaction) notify(ctx context.Context, channel string) error {
-	if len(t.hints) == 0 {
-		return nil
-	}
-	slices.Sort(t.hints)
-	var batch sqlstore.Batch
-	for _, payload := range pack(slices.Compact(t.hints)) {
-		batch.Exec(notifySQL, channel, payload)
-	}
-	if err := t.Run(ctx, &batch); err != nil {
-		return fmt.Errorf("notify: %w", err)
-	}
-	return nil
-}
-
-// pack joins hints into as few payloads as the limit allows. A hint that exceeds
-// it by itself is lost, as hints may be; the server would refuse the commit.
-func pack(hints []string) []string {
-	var payloads []string
-	var payload strings.Builder
-	for _, hint := range hints {
-		if len(hint) > maxPayload {
-			continue
-		}
-		if payload.Len() > 0 && payload.Len()+len(hintSeparator)+len(hint) > maxPayload {
-			payloads = append(payloads, payload.String())
-			payload.Reset()
-		}
-		if payload.Len() > 0 {
-			payload.WriteString(hintSeparator)
-		}
-		payload.WriteString(hint)
-	}
-	if payload.Len() > 0 {
-		payloads = append(payloads, payload.String())
-	}
-	return payloads
-}
-
-// sender is a pool or a transaction.
-type sender interface {
+// batcher is a pool or a transaction.
+type batcher interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
 // run sends a batch in one round trip. Each statement has a snapshot of its
 // own, taken when the ones before it are done.
-func run(ctx context.Context, conn sender, batch *sqlstore.Batch) error {
+func run(ctx context.Context, conn batcher, batch *sqlstore.Batch) error {
 	if len(batch.Statements) == 0 {
 		return nil
 	}

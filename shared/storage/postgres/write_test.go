@@ -3,7 +3,6 @@ package postgres
 import (
 	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,24 +11,6 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
-
-func TestPack_KeepsPayloadsWithinTheServersLimit(t *testing.T) {
-	t.Parallel()
-	hints := make([]string, 1000)
-	for i := range hints {
-		hints[i] = fmt.Sprintf("task-%036d", i)
-	}
-	payloads := pack(hints)
-	require.Greater(t, len(payloads), 1)
-	for _, payload := range payloads {
-		require.LessOrEqual(t, len(payload), maxPayload)
-	}
-	require.Equal(t, hints, strings.Split(strings.Join(payloads, hintSeparator), hintSeparator))
-	require.Equal(t, []string{"one"}, pack([]string{"one"}))
-	long := strings.Repeat("x", maxPayload+1)
-	require.Equal(t, []string{"one\ntwo"}, pack([]string{"one", long, "two"}))
-	require.Empty(t, pack([]string{long}))
-}
 
 func TestRetryable_IsLosingAgainstAnotherTransaction(t *testing.T) {
 	t.Parallel()

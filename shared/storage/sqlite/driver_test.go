@@ -219,22 +219,25 @@ func TestClose_FinishesWhatIsQueuedAndRefusesTheRest(t *testing.T) {
 func TestHint_IsHeardOnlyAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	driver := setup(t)
-	heard, ended := make(chan string, 8), make(chan error)
-	go func() { ended <- driver.Listen(context.Background(), func(payload string) { heard <- payload }) }()
-	require.Eventually(t, func() bool {
-		driver.hints.mu.Lock()
-		defer driver.hints.mu.Unlock()
-		return len(driver.hints.listeners) == 1
-	}, eventually, pollEvery)
+	heard, ended := make(chan sqlstore.Hint, 1024), make(chan error)
+	go func() { ended <- driver.Listen(context.Background(), func(hint sqlstore.Hint) { heard <- hint }) }()
 	hint := func(payload string, err error) closure {
 		return func(_ context.Context, tx sqlstore.Tx) error {
 			tx.Hint(payload)
 			return err
 		}
 	}
+	require.Eventually(t, func() bool { // it listens
+		require.NoError(t, driver.Write(t.Context(), hint("knock", nil)))
+		return len(heard) > 0
+	}, eventually, pollEvery)
 	require.Error(t, driver.Write(t.Context(), hint("rolled back", errors.New("no"))))
 	require.NoError(t, driver.Write(t.Context(), hint("committed", nil)))
-	require.Equal(t, "committed", <-heard)
+	next := <-heard
+	for next.Payload == "knock" {
+		next = <-heard
+	}
+	require.Equal(t, sqlstore.Hint{Payload: "committed", Own: true}, next)
 	require.NoError(t, driver.Close())
 	require.NoError(t, <-ended)
 }

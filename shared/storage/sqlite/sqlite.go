@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
+	"github.com/pocketflowgo/pocketflow/shared/storage/internal/hints"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
 )
 
@@ -40,7 +41,7 @@ type Driver struct {
 	readers *sql.DB
 	reads   statements
 	writer  *writer
-	hints   hints
+	hints   hints.Hub
 
 	closeOnce sync.Once
 	closeErr  error
@@ -66,7 +67,7 @@ func open(ctx context.Context, config Config, lock *fileLock) (*Driver, error) {
 	}
 	driver := &Driver{lock: lock}
 	// The writer comes first: it makes the file, which readers only open.
-	writer, err := openWriter(ctx, config, driver.hints.deliver)
+	writer, err := openWriter(ctx, config, driver.hints.Deliver)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +156,9 @@ func (d *Driver) Write(ctx context.Context, closure func(context.Context, sqlsto
 
 // Listen implements sqlstore.Driver. Only this process has the file, so hints
 // need not leave it.
-func (d *Driver) Listen(ctx context.Context, hear func(string)) error {
-	return d.hints.listen(ctx, hear)
+func (d *Driver) Listen(ctx context.Context, hear func(sqlstore.Hint)) error {
+	d.hints.Listen(ctx, hear, nil)
+	return nil
 }
 
 // Dialect implements sqlstore.Driver.
@@ -171,7 +173,7 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 // the file any more.
 func (d *Driver) Close() error {
 	d.closeOnce.Do(func() {
-		d.hints.close()
+		d.hints.Close()
 		d.closeErr = errors.Join(d.writer.close(), d.reads.close(), d.readers.Close(), d.lock.release())
 	})
 	return d.closeErr

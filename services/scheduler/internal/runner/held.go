@@ -20,12 +20,7 @@ type held struct {
 	epoch int64
 }
 
-func (h *held) notify() {
-	select {
-	case h.news <- struct{}{}:
-	default:
-	}
-}
+func (h *held) notify() { signal(h.news) }
 
 func (h *held) hasStepped() bool {
 	select {

@@ -8,7 +8,9 @@
 //     timers, orphans of a crashed replica: one question for all), and sleeps
 //     until the earliest next one, a hint, or the poll interval.
 //   - leases: extends the leases of all tasks held here in one batch.
-//   - hints: wakes the holder of a task that has news, or the poll.
+//   - hints: wakes the holder of a task that has news, or the poll: at once for
+//     what was written through this replica, a little later for what another
+//     one is about to take.
 //   - one goroutine per task held, and one per execution of it under way.
 //
 // # Invariants
@@ -97,6 +99,7 @@ type Runner struct {
 
 	recent   *recent
 	wake     chan struct{}  // cap 1: poll now
+	look     chan struct{}  // cap 1: poll soon
 	stopping chan struct{}  // closed: start nothing new
 	tasks    sync.WaitGroup // counts places taken
 
@@ -121,7 +124,7 @@ func New(config Config, deps Deps) *Runner {
 	}
 	return &Runner{
 		Config: config, Deps: deps, recent: newRecent(),
-		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
+		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), stopping: make(chan struct{}),
 		holding: map[string]*held{}, passing: map[string]bool{},
 	}
 }
@@ -192,9 +195,12 @@ func (r *Runner) drain() {
 }
 
 // Poke makes the poll look now.
-func (r *Runner) Poke() {
+func (r *Runner) Poke() { signal(r.wake) }
+
+// signal sends on a channel of capacity 1, which need not hold more.
+func signal(channel chan struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case channel <- struct{}{}:
 	default:
 	}
 }
@@ -253,8 +259,12 @@ func (r *Runner) hear(ctx context.Context) {
 			r.passing[hint.TaskID] = true
 		}
 		r.mu.Unlock()
-		if h == nil {
+		switch {
+		case h != nil:
+		case hint.Own:
 			r.Poke()
+		default:
+			signal(r.look)
 		}
 	})
 	if err != nil && ctx.Err() == nil {

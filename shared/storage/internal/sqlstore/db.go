@@ -57,7 +57,7 @@ func (db *DB) TryWrite(ctx context.Context, closure func(ctx context.Context, tx
 func (db *DB) Dialect() Dialect { return db.driver.Dialect() }
 
 // Listen calls hear for every hint; see Driver.
-func (db *DB) Listen(ctx context.Context, hear func(payload string)) error {
+func (db *DB) Listen(ctx context.Context, hear func(Hint)) error {
 	return db.driver.Listen(ctx, hear)
 }
 

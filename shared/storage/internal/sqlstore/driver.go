@@ -27,6 +27,12 @@ type Tx interface {
 	Hint(payload string)
 }
 
+// Hint is what Tx.Hint told of.
+type Hint struct {
+	Payload string
+	Own     bool // this process committed it
+}
+
 // Driver is a database, as a storage driver supplies it. Its Run is for
 // reading: each batch sees what was committed when it began, or later.
 type Driver interface {
@@ -40,7 +46,7 @@ type Driver interface {
 	// Listen calls hear for the hints of every process on the database, from
 	// one goroutine, until the context ends or the driver closes; it blocks,
 	// and returns nil.
-	Listen(ctx context.Context, hear func(payload string)) error
+	Listen(ctx context.Context, hear func(Hint)) error
 
 	// Dialect says how this database's SQL differs.
 	Dialect() Dialect

@@ -136,8 +136,8 @@ func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*
 
 // Subscribe implements storage.Queue.
 func (q *Queue) Subscribe(ctx context.Context, hint func(storage.JobHint)) error {
-	return q.Listen(ctx, func(payload string) {
-		if told, ok := parseJobHint(payload); ok {
+	return q.Listen(ctx, func(heard Hint) {
+		if told, ok := parseJobHint(heard.Payload); ok {
 			hint(told)
 		}
 	})

@@ -63,7 +63,7 @@ func (t *Tasks) GetTask(ctx context.Context, id string) (storage.Task, error) {
 
 // Subscribe implements storage.Tasks. The payload of a hint is a task's id.
 func (t *Tasks) Subscribe(ctx context.Context, hint func(storage.TaskHint)) error {
-	return t.Listen(ctx, func(payload string) { hint(storage.TaskHint{TaskID: payload}) })
+	return t.Listen(ctx, func(heard Hint) { hint(storage.TaskHint{TaskID: heard.Payload, Own: heard.Own}) })
 }
 
 // orderBy is the order in which a batch visits its items: by key, and items of
