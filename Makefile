@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench lint fmt tidy standalone helm integration alerts clean images up up-postgres down down-volumes logs record-statements
+.PHONY: help build demo test postgres race bench bench-each lint fmt tidy standalone helm integration alerts clean images up up-postgres down down-volumes logs record-statements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,18 @@ record-statements: ## Record what this version says to its databases, for tests 
 race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)
 
-bench: ## Measure waiting tasks, timers, signals, cancels and items
-	go test -run '^$$' -bench . -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench
+# What the flags mean is told in the package's comment.
+WORKS   ?=
+ROUNDS  ?= 3
+SCALE   ?= 1
+HISTORY ?= 100000
+
+bench: ## Measure the suite beside the bare cost of its work (WORKS=W1,W2 for some of it)
+	go test -run '^$$' -bench Works -timeout 60m github.com/pocketflowgo/pocketflow/tests/bench \
+		-args -works '$(WORKS)' -rounds $(ROUNDS) -scale $(SCALE) -history $(HISTORY) -out $(CURDIR)/bench.json
+
+bench-each: ## Measure waiting tasks, timers, signals, cancels and items, one by one
+	go test -run '^$$' -bench . -skip Works -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench
 
 # golangci-lint does not know `work`, so it gets the modules' directories.
 lint: $(GOLANGCI) ## Run golangci-lint over all modules

@@ -18,7 +18,13 @@ import (
 	"github.com/pocketflowgo/pocketflow/tests/suitetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(suitetest.Main(m)) }
+func TestMain(m *testing.M) {
+	// A database that forgets what it has committed is another one to measure.
+	if err := os.Setenv(pgtest.DurableVariable, "1"); err != nil {
+		panic(err)
+	}
+	os.Exit(suitetest.Main(m))
+}
 
 const (
 	creators = 16 // at once

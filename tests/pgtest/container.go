@@ -95,13 +95,19 @@ func startContainer(ctx context.Context) (*Server, error) {
 }
 
 // serverSettings are what the servers of this package differ in from the
-// default: no durability, and room for many tests' pools.
+// default: no durability, unless it is asked for, and room for many tests'
+// pools.
 func serverSettings() []string {
-	return []string{
-		"-c", "fsync=off",
-		"-c", "synchronous_commit=off",
-		"-c", "full_page_writes=off",
+	settings := []string{
 		"-c", "max_connections=500",
 		"-c", "shared_buffers=64MB",
 	}
+	if os.Getenv(DurableVariable) == "1" {
+		return settings
+	}
+	return append(settings,
+		"-c", "fsync=off",
+		"-c", "synchronous_commit=off",
+		"-c", "full_page_writes=off",
+	)
 }

@@ -30,6 +30,9 @@ const (
 	URLVariable = "POCKETFLOW_TEST_POSTGRES_URL"
 	// RequireVariable set to 1 makes the lack of a server a failure.
 	RequireVariable = "POCKETFLOW_REQUIRE_POSTGRES"
+	// DurableVariable set to 1 has a server that is started keep what it has
+	// committed through a loss of power, for benchmarks: tests need it not.
+	DurableVariable = "POCKETFLOW_TEST_POSTGRES_DURABLE"
 )
 
 // databaseTimeout bounds one CREATE or DROP DATABASE. Both take some tens of

@@ -1,0 +1,259 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
+	"github.com/pocketflowgo/pocketflow/shared/httpx"
+	"github.com/pocketflowgo/pocketflow/tests/suitetest"
+)
+
+// setup names a kind of system.
+type setup string
+
+const (
+	floorSQLite   setup = "floor, SQLite"
+	floorPostgres setup = "floor, Postgres"
+	allInOne      setup = "all-in-one, SQLite"
+	fiveSQLite    setup = "five processes, SQLite"
+	fivePostgres  setup = "five processes, Postgres"
+)
+
+// system is something that tasks can be given to: the suite or a floor, with a
+// worker of its own.
+type system struct {
+	setup   setup
+	url     string
+	servers []*suitetest.Server
+	client  *suitetest.Client
+	queue   *queueapi.Client
+	account *account
+	data    string // directory of SQLite files
+	// wal is how many bytes the system's Postgres has logged; nil without one.
+	wal func() int64
+
+	versions atomic.Int64
+}
+
+// workload is a flow as both kinds of system know it.
+type workload struct {
+	floor      string // what the floor knows it by
+	definition string
+	effects    int // of workers, for each task
+}
+
+// steps is the flow that most works are measured with.
+var steps = workload{floor: "steps-3", effects: 3, definition: `{
+  "start": "s1",
+  "nodes": {
+    "s1": {"kind": "executor", "service": "bench", "prep": {"input_key": "$params.n"}, "post": {"output_key": "s1"}},
+    "s2": {"kind": "executor", "service": "bench", "prep": {"input_key": "s1"}, "post": {"output_key": "s2"}},
+    "s3": {"kind": "executor", "service": "bench", "prep": {"input_key": "s2"}, "post": {"output_key": "s3"}}
+  },
+  "edges": [{"from": "s1", "to": "s2"}, {"from": "s2", "to": "s3"}]
+}`}
+
+func newSystem(b *testing.B, kind setup) *system {
+	b.Helper()
+	s := &system{setup: kind, account: &account{tasks: map[string]*effects{}}, data: b.TempDir()}
+	return s
+}
+
+// connect finishes a system whose servers run.
+func (s *system) connect(b *testing.B, url string) {
+	b.Helper()
+	s.url = url
+	s.client = suitetest.Connect(b, url)
+	hc := httpx.NewHTTPClient()
+	b.Cleanup(hc.CloseIdleConnections)
+	var err error
+	s.queue, err = queueapi.NewClient(url, hc)
+	require.NoError(b, err)
+}
+
+func (s *system) isFloor() bool { return s.setup == floorSQLite || s.setup == floorPostgres }
+
+// start starts systems, one for each kind.
+func start(b *testing.B, kinds ...setup) []*system {
+	b.Helper()
+	all := make([]*system, len(kinds))
+	for i, kind := range kinds {
+		all[i] = startOne(b, kind)
+	}
+	return all
+}
+
+func startOne(b *testing.B, kind setup) *system {
+	b.Helper()
+	switch kind {
+	case floorSQLite:
+		return startFloor(b, kind)
+	case floorPostgres:
+		return startFloor(b, kind)
+	case allInOne:
+		return startAllInOne(b)
+	case fiveSQLite, fivePostgres:
+		return startFive(b, kind)
+	}
+	require.FailNow(b, "no such setup", kind)
+	return nil
+}
+
+// buildFloor builds the floor for the benchmarks that share its owner.
+func buildFloor(b *testing.B) suitetest.Program {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "floor")
+	build := exec.CommandContext(b.Context(), "go", "build", "-buildvcs=false", "-o", path, "./floor")
+	told, err := build.CombinedOutput()
+	require.NoError(b, err, "build the floor: %s", told)
+	return suitetest.Program(path)
+}
+
+func startFloor(b *testing.B, kind setup) *system {
+	b.Helper()
+	s := newSystem(b, kind)
+	dsn := filepath.Join(s.data, "floor.db")
+	if kind == floorPostgres {
+		dsn = durable(b, s)
+	}
+	server := suitetest.Serve(b, suitetest.Addr(b), suitetest.Command{Program: buildFloor(b), Args: []string{
+		"--db=" + dsn, "--worker=" + pushWorker(b, s.account),
+	}})
+	s.servers = []*suitetest.Server{server}
+	s.connect(b, server.URL)
+	return s
+}
+
+// quiet is the environment of all processes: a line for each request would be
+// as much work as the request.
+var quiet = []string{"LOG_LEVEL=warn"}
+
+func startAllInOne(b *testing.B) *system {
+	b.Helper()
+	s := newSystem(b, allInOne)
+	server := suitetest.Serve(b, suitetest.Addr(b), suitetest.Command{
+		Program: suitetest.PocketFlow, Args: []string{"serve", "--data=" + s.data}, Env: quiet,
+	})
+	s.servers = []*suitetest.Server{server}
+	s.connect(b, server.URL)
+	register(b, s.client, pushWorker(b, s.account))
+	return s
+}
+
+func startFive(b *testing.B, kind setup) *system {
+	b.Helper()
+	s := newSystem(b, kind)
+	dsn := func(role string) string { return filepath.Join(s.data, role+".db") }
+	if kind == fivePostgres {
+		dsn = func(role string) string { return migrated(b, s, role) }
+	}
+	serve := func(addr string, program suitetest.Program, args ...string) string {
+		server := suitetest.Serve(b, addr, suitetest.Command{Program: program, Args: args, Env: quiet})
+		s.servers = append(s.servers, server)
+		return server.URL
+	}
+	tasks := suitetest.Addr(b) // the queue-gateway is told of it first
+	registry := serve(suitetest.Addr(b), suitetest.Registry, "--db="+dsn("registry"))
+	catalog := serve(suitetest.Addr(b), suitetest.Catalog, "--db="+dsn("catalog"))
+	queue := serve(suitetest.Addr(b), suitetest.Queue, "--db="+dsn("queue"), "--scheduler-url=http://"+tasks)
+	scheduler := serve(tasks, suitetest.Scheduler, "--db="+dsn("scheduler"),
+		"--registry-url="+registry, "--catalog-url="+catalog, "--queue-url="+queue)
+	s.connect(b, serve(suitetest.Addr(b), suitetest.Gateway,
+		"--registry-url="+registry, "--catalog-url="+catalog, "--scheduler-url="+scheduler, "--queue-url="+queue))
+	register(b, s.client, pushWorker(b, s.account))
+	return s
+}
+
+// version is a flow version of this workload that no other measurement uses, so
+// that a count of its tasks is that of this measurement.
+func (s *system) version(b *testing.B, w workload) string {
+	b.Helper()
+	n := s.versions.Add(1)
+	if s.isFloor() {
+		return fmt.Sprintf("%s#%d", w.floor, n)
+	}
+	return s.client.Publish(b, fmt.Sprintf("%s-%d", w.floor, n), w.definition)
+}
+
+// usage is what a system has used: all its processes together, without its
+// Postgres.
+type usage struct {
+	cpu             time.Duration
+	peak            int64 // the sum of peaks
+	written         int64 // to the disk; with Postgres the bytes of its log
+	commits, writes float64
+}
+
+func (s *system) usage(b *testing.B) usage {
+	b.Helper()
+	var u usage
+	for _, server := range s.servers {
+		of := server.Usage(b)
+		u.cpu += of.CPU
+		u.peak += of.Peak
+		u.written += of.Written
+		commits, writes := commitsOf(b, server.URL)
+		u.commits += commits
+		u.writes += writes
+	}
+	if s.wal != nil {
+		u.written += s.wal()
+	}
+	return u
+}
+
+func (s *system) forgetPeak(b *testing.B) {
+	b.Helper()
+	for _, server := range s.servers {
+		server.ForgetPeak(b)
+	}
+}
+
+// since is what was used from one moment to the other.
+func (u usage) since(before usage) usage {
+	return usage{
+		cpu: u.cpu - before.cpu, peak: u.peak, written: u.written - before.written,
+		commits: u.commits - before.commits, writes: u.writes - before.writes,
+	}
+}
+
+// commitsOf reads from a process's metrics how many transactions it has
+// committed, and how many writes shared them.
+func commitsOf(b *testing.B, url string) (commits, writes float64) {
+	b.Helper()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url+"/metrics", http.NoBody)
+	require.NoError(b, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(b, err)
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		name, _, _ = strings.Cut(name, "{")
+		var sum *float64
+		switch name {
+		case "pocketflow_storage_commit_duration_seconds_count":
+			sum = &commits
+		case "pocketflow_storage_commit_writes_sum":
+			sum = &writes
+		default:
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		require.NoError(b, err)
+		*sum += n
+	}
+	return commits, writes
+}

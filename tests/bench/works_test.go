@@ -1,0 +1,82 @@
+//go:build linux
+
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What BenchmarkWorks does is chosen by flags of the test binary; a go command
+// takes them behind the package.
+var (
+	chosen  = flag.String("works", "", "works to run, such as W1,W4; none for all")
+	rounds  = flag.Int("rounds", 3, "how often each measurement is made")
+	scale   = flag.Float64("scale", 1, "how long a measurement takes, times the default")
+	history = flag.Int("history", 100_000, "finished tasks of W4")
+	output  = flag.String("out", "../../bench.json", "file for the figures as JSON, from the package's directory")
+)
+
+// works are what is measured, in the order of the report.
+var works = []struct {
+	name  string
+	about string
+	run   func(b *testing.B, r *report)
+}{
+	{"W1", "throughput: 3-step HTTP flow, 64 in flight", throughput},
+	{"W2", "latency: 3-step HTTP flow, one at a time", latency},
+}
+
+// BenchmarkWorks runs the suite and the floor by turns and prints how they
+// compare. It fails for wrong results alone; a figure that misses its target is
+// marked.
+func BenchmarkWorks(b *testing.B) {
+	var wanted []string
+	if *chosen != "" {
+		wanted = strings.Split(*chosen, ",")
+	}
+	for _, name := range wanted {
+		require.Contains(b, names(), name, "works")
+	}
+	r := newReport()
+	for _, work := range works {
+		if wanted != nil && !slices.Contains(wanted, work.name) {
+			continue
+		}
+		b.Run(work.name, func(b *testing.B) {
+			r.work, r.about = work.name, work.about
+			work.run(b, r)
+		})
+	}
+	r.print(os.Stdout)
+	require.NoError(b, r.save(*output))
+	fmt.Printf("\nThe same as JSON: %s\n", *output)
+}
+
+func names() []string {
+	var all []string
+	for _, work := range works {
+		all = append(all, work.name)
+	}
+	return all
+}
+
+// span is how long a measurement takes that takes this long by default.
+func span(d time.Duration) time.Duration { return time.Duration(float64(d) * *scale) }
+
+// byTurns has each system measured once in each round, each time another one
+// first.
+func byTurns(systems []*system, measure func(round int, s *system)) {
+	for round := range *rounds {
+		for i := range systems {
+			measure(round, systems[(round+i)%len(systems)])
+		}
+	}
+}
