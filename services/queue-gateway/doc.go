@@ -9,7 +9,8 @@
 // limit, wake the polls that wait; a watch makes claims that timed out ready
 // again (or dead, after too many deliveries) and wakes polls when delayed jobs
 // become ready or a rate lets jobs through; results are delivered to the
-// scheduler until it has them.
+// scheduler until it has them, by the replica that accepted them, and by any
+// that finds them when that one does not.
 //
 // Invariants:
 //

@@ -1,7 +1,7 @@
 // Package parcel says how what one service keeps for another is cut into
 // calls: the sizes, the time that a call may take, and which answers mean that
-// the content will not do. Keeping, repeating and acknowledging are the
-// caller's affair.
+// the content will not do; and it holds what waits for its first call. Keeping,
+// repeating and acknowledging are the caller's affair.
 package parcel
 
 import (

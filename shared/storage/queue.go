@@ -88,6 +88,9 @@ type JobCompletion struct {
 	Hash     string          // digest of the answer
 	LogPath  string
 	At       time.Time
+	// HeldUntil, when not zero, is the time before which the message is this
+	// caller's to deliver, as one is that ClaimResults has returned.
+	HeldUntil time.Time
 }
 
 // ClaimRef names a claim that a worker believes to hold.
@@ -105,6 +108,12 @@ type JobResult struct {
 	Payload  json.RawMessage
 	NextAt   time.Time
 	Attempts int
+}
+
+// HeldResult names a result message and the time until which it was claimed.
+type HeldResult struct {
+	JobID string
+	Until time.Time
 }
 
 // UndeliveredResults are the result messages that the scheduler has not
@@ -244,13 +253,13 @@ type Queue interface {
 	// ClaimResults returns up to limit result messages whose NextAt has come,
 	// earliest first, after moving their NextAt to until and counting the
 	// attempt. Two claimers never get one message before that. A new message's
-	// NextAt is the time at which its job ended.
+	// NextAt is the time at which its job ended, or its HeldUntil.
 	ClaimResults(ctx context.Context, now, until time.Time, limit int) ([]JobResult, error)
 
-	// HeldResults returns those of the jobs whose result messages are still
-	// claimed until that time, in the order given. Others have been delivered,
-	// or taken back by RequeueJobs, or are somebody else's.
-	HeldResults(ctx context.Context, jobIDs []string, until time.Time) ([]string, error)
+	// HeldResults returns the jobs of those messages that are still claimed until
+	// the very time, in the order given. Others have been delivered, or taken
+	// back by RequeueJobs, or are somebody else's.
+	HeldResults(ctx context.Context, results []HeldResult) ([]string, error)
 
 	// AckResults deletes delivered result messages; unknown ids are fine.
 	AckResults(ctx context.Context, jobIDs []string) error

@@ -52,6 +52,15 @@ func (c *Client) PutJobs(ctx context.Context, jobs []NewJob) error {
 	return err
 }
 
+// PutEncodedJobs is PutJobs of jobs that are JSON already.
+func (c *Client) PutEncodedJobs(ctx context.Context, jobs []json.RawMessage) error {
+	in := struct {
+		Jobs []json.RawMessage `json:"jobs"`
+	}{jobs}
+	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/internal/jobs", In: in})
+	return err
+}
+
 // WithdrawJobs takes jobs back.
 func (c *Client) WithdrawJobs(ctx context.Context, jobIDs []string) error {
 	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/internal/jobs/withdraw", In: WithdrawJobsRequest{IDs: jobIDs}})

@@ -219,9 +219,13 @@ func (c *Client) RunOnce(ctx context.Context, id string) error {
 	return err
 }
 
-// DeliverResults hands pull workers' answers over.
-func (c *Client) DeliverResults(ctx context.Context, results []JobResult) error {
-	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/internal/results", In: JobResults{Results: results}})
+// DeliverResults hands pull workers' answers over, each the JSON of a JobResult
+// as it was stored.
+func (c *Client) DeliverResults(ctx context.Context, results []json.RawMessage) error {
+	in := struct {
+		Results []json.RawMessage `json:"results"`
+	}{results}
+	_, err := c.http.Do(ctx, httpx.Call{Method: http.MethodPost, Path: "/internal/results", In: in})
 	return err
 }
 

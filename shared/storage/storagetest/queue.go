@@ -62,6 +62,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"NextChange_IsTheEarliestOfBoth":             nextChange,
 		"ClaimResults_DueOnesOnce":                   resultsDue,
 		"ClaimResults_TwoClaimersNeverGetOneMessage": resultsConcurrently,
+		"CompleteJobs_HoldsTheMessageForTheCaller":   resultsHeldFromTheStart,
 		"HeldResults_AreStillAsTheyWereClaimed":      resultsHeld,
 		"AckResults_UnknownIsFine":                   resultsAck,
 		"Undelivered_AreCountedFromTheOldestEnd":     resultsUndelivered,

@@ -221,15 +221,41 @@ func resultsHeld(t *testing.T, store storage.Queue) {
 	ctx := t.Context()
 	dead := buried(t, store, at(500), jobsOf("grave", 100, 3)...)
 	ids := []string{dead[2].ID, dead[0].ID, "job-none", dead[1].ID}
+	heldUntil := func(until time.Time) []string {
+		var asked []storage.HeldResult
+		for _, id := range ids {
+			asked = append(asked, storage.HeldResult{JobID: id, Until: until})
+		}
+		held, err := store.HeldResults(ctx, asked)
+		require.NoError(t, err)
+		return held
+	}
 	claimed, err := store.ClaimResults(ctx, at(600), at(700), 10)
 	require.NoError(t, err)
 	require.Len(t, claimed, 3)
 	requireOutcomes(t, storage.Outcomes{nil}, requeue(t, store, at(600), dead[0].ID))
 
-	held, err := store.HeldResults(ctx, ids, at(700))
+	require.Equal(t, []string{dead[2].ID, dead[1].ID}, heldUntil(at(700)))
+	require.Empty(t, heldUntil(at(701)), "they are held until another time")
+}
+
+func resultsHeldFromTheStart(t *testing.T, store storage.Queue) {
+	ctx := t.Context()
+	done := completion(claimOne(t, store, 1))
+	done.At, done.Token, done.HeldUntil = at(5), "", at(60)
+	requireOutcomes(t, storage.Outcomes{nil}, complete(t, store, done))
+	held, err := store.HeldResults(ctx, []storage.HeldResult{{JobID: done.JobID, Until: at(60)}})
 	require.NoError(t, err)
-	require.Equal(t, []string{dead[2].ID, dead[1].ID}, held)
-	held, err = store.HeldResults(ctx, ids, at(701))
+	require.Equal(t, []string{done.JobID}, held)
+	undelivered, err := store.Undelivered(ctx)
 	require.NoError(t, err)
-	require.Empty(t, held, "they are held until another time")
+	require.Equal(t, storage.UndeliveredResults{Count: 1, Oldest: at(5)}, undelivered)
+
+	early, err := store.ClaimResults(ctx, at(59), at(90), 10)
+	require.NoError(t, err)
+	require.Empty(t, early)
+	late, err := store.ClaimResults(ctx, at(60), at(90), 10)
+	require.NoError(t, err)
+	require.Len(t, late, 1)
+	require.Equal(t, done.Result, late[0].Payload)
 }

@@ -37,16 +37,13 @@ type Answer struct {
 // Nil means that the result is durable, and so is its message to the scheduler.
 func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcomes, error) {
 	outcomes := make(storage.Outcomes, len(answers))
-	ids := make([]string, len(answers))
-	for i, a := range answers {
-		ids[i] = a.Claim.JobID
-	}
-	jobs, err := q.store.GetJobs(ctx, ids)
+	jobs, err := q.jobsOf(ctx, answers)
 	if err != nil {
 		return nil, err
 	}
 
 	now := storage.Now()
+	heldUntil := q.holdNew(now)
 	var completions []storage.JobCompletion
 	var asked []int // the answer that each completion is of
 	for i, a := range answers {
@@ -66,6 +63,7 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 		completions = append(completions, storage.JobCompletion{
 			JobID: job.ID, WorkerID: a.Claim.WorkerID, Token: a.Claim.Token, Failed: a.Error != "",
 			Result: payload, Hash: a.digest(), LogPath: a.LogPath, At: now,
+			HeldUntil: heldUntil,
 		})
 	}
 	if len(completions) == 0 {
@@ -79,12 +77,32 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 		outcomes[i] = accepted[n]
 		if accepted[n] == nil {
 			job := jobs[answers[i].Claim.JobID]
+			if job.ResultHash != "" {
+				continue // a repeat
+			}
+			job.ResultHash = completions[n].Hash
+			jobs[job.ID] = job
 			q.metrics.completed(job, answers[i], now)
 			q.traceAnswer(job, answers[i], now)
+			q.claimed.forget(job.Token)
+			if !heldUntil.IsZero() {
+				held := storage.HeldResult{JobID: job.ID, Until: heldUntil}
+				q.accepted.Offer(outgoing{held, job.TaskID, completions[n].Result})
+			}
 		}
 	}
-	kick(q.answered)
 	return outcomes, nil
+}
+
+// holdNew is until when the results of answers that are accepted now are this
+// replica's to deliver: it does so at once. Zero once it has stopped delivering.
+func (q *Queue) holdNew(now time.Time) time.Time {
+	select {
+	case <-q.stopping:
+		return time.Time{}
+	default:
+		return now.Add(deliverHold)
+	}
 }
 
 // sameRun is the fault of naming a run that is not the job's; "" names none.

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
 	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -17,8 +16,8 @@ import (
 const (
 	// deliverBatch is the most results in one claim, and so in one call.
 	deliverBatch = 200
-	// deliverHold is for how long claimed results are this replica's to
-	// deliver: longer than a call of the usual size, or two replicas would
+	// deliverHold is for how long a result is the replica's that accepted or
+	// claimed it: longer than a call of the usual size, or two replicas would
 	// deliver the same, and short, as it is what a crash in between delays them
 	// by.
 	deliverHold = 5 * time.Second
@@ -27,32 +26,81 @@ const (
 	lastHand = 3 * time.Second
 )
 
-// deliver hands results to the scheduler: at once when there is one, and by
-// the floor's ticking those that another replica left behind.
+// outgoing is one result on its way, which this replica holds.
+type outgoing struct {
+	storage.HeldResult
+	taskID  string
+	payload json.RawMessage
+}
+
+func (o outgoing) size() int { return len(o.payload) }
+
+// deliver hands results to the scheduler: at once those that were accepted here,
+// and by the floor's ticking those that another replica, or this one, left
+// behind.
 func (q *Queue) deliver(ctx context.Context) {
+	scan := time.NewTimer(0) // at once: there may be something left
+	defer scan.Stop()
 	retry := newBackoff()
-	leftOver := storage.Now().Add(deliverHold)
-	for ctx.Err() == nil {
-		due := storage.Now()
-		until := due.Add(deliverHold)
-		if q.cfg.Alone && due.Before(leftOver) {
-			due = leftOver
-		}
-		results, err := q.claimResults(ctx, due, until)
-		switch {
-		case err != nil && ctx.Err() != nil:
+	started := storage.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			q.deliverLast(ctx)
 			return
-		case err != nil:
-			q.log.Warn("results_not_read", zap.Error(err))
-			pause.For(ctx, retry.Next())
-		case len(results) == 0:
-			retry.Reset()
-			rest(ctx, floor, q.answered)
-		default:
-			retry.Reset()
-			q.deliverAll(ctx, results, until)
+		case first := <-q.accepted.First():
+			q.deliverAll(ctx, q.accepted.Take(first, deliverBatch))
+		case <-q.died:
+			scan.Reset(0)
+		case <-scan.C:
+			n, err := q.deliverDue(ctx, started)
+			switch {
+			case err != nil && ctx.Err() == nil:
+				q.log.Warn("results_not_read", zap.Error(err))
+				scan.Reset(retry.Next())
+			case n > 0:
+				scan.Reset(0)
+			default:
+				retry.Reset()
+				scan.Reset(floor)
+			}
 		}
 	}
+}
+
+// deliverLast hands over what was accepted by the end, as long as the scheduler
+// takes it: others would wait for the hold to be over.
+func (q *Queue) deliverLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastHand)
+	defer cancel()
+	for {
+		select {
+		case first := <-q.accepted.First():
+			for _, p := range parcel.Pack(q.accepted.Take(first, deliverBatch), outgoing.size) {
+				if q.hand(ctx, p) != nil {
+					return
+				}
+			}
+		default:
+			return
+		}
+	}
+}
+
+// deliverDue claims results that are due, and what was left before the start when
+// that can be nobody else's, and delivers them. It returns how many there were.
+func (q *Queue) deliverDue(ctx context.Context, started time.Time) (int, error) {
+	due := storage.Now()
+	until := due.Add(deliverHold)
+	if leftOver := started.Add(deliverHold); q.cfg.Alone && due.Before(leftOver) {
+		due = leftOver
+	}
+	results, err := q.claimResults(ctx, due, until)
+	if err != nil {
+		return 0, err
+	}
+	q.deliverAll(ctx, q.readable(results, until))
+	return len(results), nil
 }
 
 func (q *Queue) claimResults(ctx context.Context, due, until time.Time) ([]storage.JobResult, error) {
@@ -61,47 +109,40 @@ func (q *Queue) claimResults(ctx context.Context, due, until time.Time) ([]stora
 	return q.store.ClaimResults(ctx, due, until, deliverBatch)
 }
 
-// outgoing is one result on its way.
-type outgoing struct {
-	jobID  string
-	bytes  int
-	result schedulerapi.JobResult
+// readable leaves out what is no message.
+func (q *Queue) readable(results []storage.JobResult, until time.Time) []outgoing {
+	out := make([]outgoing, 0, len(results))
+	for _, r := range results {
+		if !json.Valid(r.Payload) {
+			// It was written by this service; only a damaged database gets here.
+			// It stays where it is.
+			q.log.Error("result_unreadable", zap.String("job_id", r.JobID))
+			continue
+		}
+		out = append(out, outgoing{storage.HeldResult{JobID: r.JobID, Until: until}, r.TaskID, r.Payload})
+	}
+	return out
 }
 
-func (o outgoing) size() int { return o.bytes }
-
-// deliverAll delivers the results that it holds until then.
-func (q *Queue) deliverAll(ctx context.Context, results []storage.JobResult, until time.Time) {
-	for _, p := range parcel.Pack(q.read(results), outgoing.size) {
-		if !q.deliverParcel(ctx, p, until) {
+func (q *Queue) deliverAll(ctx context.Context, results []outgoing) {
+	for _, p := range parcel.Pack(results, outgoing.size) {
+		if !q.deliverParcel(ctx, p) {
 			return
 		}
 	}
 }
 
-// read decodes results.
-func (q *Queue) read(results []storage.JobResult) []outgoing {
-	out := make([]outgoing, 0, len(results))
-	for _, r := range results {
-		o := outgoing{jobID: r.JobID, bytes: len(r.Payload)}
-		if err := json.Unmarshal(r.Payload, &o.result); err != nil {
-			// It was written by this service; only a damaged database or a
-			// newer version's row gets here. It stays where it is.
-			q.log.Error("result_unreadable", zap.String("job_id", r.JobID), zap.Error(err))
-			continue
-		}
-		out = append(out, o)
-	}
-	return out
-}
-
-// deliverParcel tries until the scheduler has the parcel, or they are not this
-// replica's any more: false. Then the results are claimed again. A message may
-// be taken back while the scheduler is away: that a job is dead is no longer
-// true once it has been requeued.
-func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time) bool {
+// deliverParcel tries until the scheduler has the parcel, or what is left of it
+// is not this replica's any more: then it is claimed again. It is false when ctx
+// has ended.
+func (q *Queue) deliverParcel(ctx context.Context, p []outgoing) bool {
 	retry := newBackoff()
-	for tries := 1; storage.Now().Before(until); tries++ {
+	for tries := 1; ; tries++ {
+		now := storage.Now()
+		p = slices.DeleteFunc(slices.Clone(p), func(o outgoing) bool { return !now.Before(o.Until) })
+		if len(p) == 0 {
+			return true
+		}
 		err := q.hand(ctx, p)
 		if err == nil {
 			return true
@@ -110,7 +151,7 @@ func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time
 			return false
 		}
 		if parcel.Refused(err) {
-			return q.deliverSingly(ctx, p, until, err)
+			return q.deliverSingly(ctx, p, err)
 		}
 		if tries == 1 {
 			q.log.Warn("results_not_delivered", zap.Int("results", len(p)), zap.Error(err))
@@ -118,40 +159,37 @@ func (q *Queue) deliverParcel(ctx context.Context, p []outgoing, until time.Time
 		if !pause.For(ctx, retry.Next()) {
 			return false
 		}
-		if p, err = q.stillHeld(ctx, p, until); err != nil || len(p) == 0 {
-			return err == nil
+		if p, err = q.stillHeld(ctx, p); err != nil {
+			return ctx.Err() == nil
 		}
 	}
-	return false
 }
 
-// stillHeld leaves out what is not there any more as it was claimed.
-func (q *Queue) stillHeld(ctx context.Context, p []outgoing, until time.Time) ([]outgoing, error) {
-	held, err := q.store.HeldResults(ctx, jobIDs(p), until)
+// stillHeld leaves out what is not there any more as it was claimed. A message
+// may be taken back while the scheduler is away: that a job is dead is no longer
+// true once it has been requeued.
+func (q *Queue) stillHeld(ctx context.Context, p []outgoing) ([]outgoing, error) {
+	asked := make([]storage.HeldResult, len(p))
+	for i, o := range p {
+		asked[i] = o.HeldResult
+	}
+	held, err := q.store.HeldResults(ctx, asked)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(p), func(o outgoing) bool { return !slices.Contains(held, o.jobID) }), nil
-}
-
-func jobIDs(p []outgoing) []string {
-	ids := make([]string, len(p))
-	for i, o := range p {
-		ids[i] = o.jobID
-	}
-	return ids
+	return slices.DeleteFunc(slices.Clone(p), func(o outgoing) bool { return !slices.Contains(held, o.JobID) }), nil
 }
 
 // deliverSingly finds the result that the scheduler refuses and delivers the
 // others. A refused one is tried again when it is claimed again: the scheduler
 // may be of an older version and about to be replaced.
-func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, until time.Time, cause error) bool {
+func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, cause error) bool {
 	if len(p) == 1 {
-		q.log.Error("result_refused", zap.String("job_id", p[0].jobID), zap.String("task_id", p[0].result.TaskID), zap.Error(cause))
+		q.log.Error("result_refused", zap.String("job_id", p[0].JobID), zap.String("task_id", p[0].taskID), zap.Error(cause))
 		return true
 	}
 	for i := range p {
-		if !q.deliverParcel(ctx, p[i:i+1], until) {
+		if !q.deliverParcel(ctx, p[i:i+1]) {
 			return false
 		}
 	}
@@ -162,11 +200,11 @@ func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, until time.Time
 // acknowledgement is repeated with the call, which is harmless. The call may
 // outlast the hold, as that of a large result may have to.
 func (q *Queue) hand(ctx context.Context, p []outgoing) error {
-	results := make([]schedulerapi.JobResult, len(p))
+	results, jobIDs := make([]json.RawMessage, len(p)), make([]string, len(p))
 	bytes := 0
 	for i, o := range p {
-		results[i] = o.result
-		bytes += o.bytes
+		results[i], jobIDs[i] = o.payload, o.JobID
+		bytes += len(o.payload)
 	}
 	ctx, release := pause.Outlast(ctx, lastHand)
 	defer release()
@@ -177,5 +215,5 @@ func (q *Queue) hand(ctx context.Context, p []outgoing) error {
 	if err != nil {
 		return err
 	}
-	return q.store.AckResults(ctx, jobIDs(p))
+	return q.store.AckResults(ctx, jobIDs)
 }

@@ -101,9 +101,9 @@ func (m *Metrics) polled(ctx context.Context, began time.Time, jobs []storage.Jo
 	}
 }
 
-// completed counts an answer that was accepted. A repeat of one is none.
+// completed counts an answer that was accepted.
 func (m *Metrics) completed(job storage.Job, a Answer, now time.Time) {
-	if job.ResultHash != "" || job.StartedAt.IsZero() {
+	if job.StartedAt.IsZero() {
 		return
 	}
 	took := max(0, now.Sub(job.StartedAt).Seconds())

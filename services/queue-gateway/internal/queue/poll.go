@@ -98,6 +98,7 @@ func (q *Queue) claim(ctx context.Context, p PollParams) ([]storage.Job, error) 
 		return nil, err
 	}
 	if ctx.Err() == nil {
+		q.claimed.remember(jobs)
 		return jobs, nil
 	}
 	if err := q.store.ReleaseClaims(writing, claimsOf(jobs)); err != nil {

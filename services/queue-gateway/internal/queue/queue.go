@@ -1,11 +1,13 @@
 // Package queue holds the rules of the queue-gateway: who gets a job, when a
 // claim ends, what an answer is, and how results reach the scheduler. It knows
-// no HTTP but the scheduler's client, and keeps no state but who waits: the
-// jobs are in the database.
+// no HTTP but the scheduler's client. The jobs are in the database; what is kept
+// here is who waits, and what saves a look at the database: the jobs claimed
+// here, and the results accepted here until they are delivered.
 package queue
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/tracing"
@@ -33,9 +36,9 @@ const floor = time.Second
 
 // Scheduler is who gets the results, and what workers tell before.
 type Scheduler interface {
-	// DeliverResults returns nil once all results are durable there; a repeat
-	// is harmless.
-	DeliverResults(ctx context.Context, results []schedulerapi.JobResult) error
+	// DeliverResults returns nil once all results, each the JSON of a
+	// schedulerapi.JobResult, are durable there; a repeat is harmless.
+	DeliverResults(ctx context.Context, results []json.RawMessage) error
 	// ReportProgress returns nil once it is durable there.
 	ReportProgress(ctx context.Context, runs []schedulerapi.RunProgress) error
 }
@@ -62,9 +65,11 @@ type Queue struct {
 	tracer    trace.Tracer
 
 	bell     *bell
-	alarm    *alarm        // wakes the watch
-	answered chan struct{} // kicks the delivery: there is a result
-	stopping chan struct{} // closed when Run's context ends
+	alarm    *alarm // wakes the watch
+	claimed  *claimed
+	accepted *parcel.Line[outgoing] // results that nobody has tried to deliver
+	died     chan struct{}          // kicks the delivery: a job's death is to be told
+	stopping chan struct{}          // closed when Run's context ends
 }
 
 // New makes a queue on its database; it starts nothing.
@@ -79,7 +84,9 @@ func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
 		cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, store: store, scheduler: scheduler, tracer: cfg.Tracer,
 		bell:     newBell(),
 		alarm:    newAlarm(),
-		answered: make(chan struct{}, 1),
+		claimed:  newClaimed(),
+		accepted: parcel.NewLine(outgoing.size),
+		died:     make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 	}
 }

@@ -14,7 +14,7 @@ import (
 // for a worker, and how long the one that answered had it. Both are told at the
 // end, so that no process has to live as long as a job.
 func (q *Queue) traceAnswer(job storage.Job, a Answer, at time.Time) {
-	if job.Trace == "" || job.StartedAt.IsZero() || !job.FinishedAt.IsZero() { // the last is a repeat
+	if job.Trace == "" || job.StartedAt.IsZero() {
 		return
 	}
 	ctx := tracing.Join(context.Background(), job.Trace)

@@ -68,7 +68,7 @@ func (q *Queue) expire(ctx context.Context) (time.Time, error) {
 			q.log.Info("claim_expired", zap.String("job_id", job.ID), zap.String("worker_id", job.WorkerID),
 				zap.Int("deliveries", job.Deliveries), zap.String("status", string(job.Status)))
 			if job.Status == storage.JobDead {
-				kick(q.answered)
+				kick(q.died)
 			}
 		}
 		if len(jobs) == 0 {

@@ -24,14 +24,7 @@ const CodeJobRefused = "job_refused"
 // the queue-gateway reads.
 const maxJob = httpx.MaxInternalBody - 4<<10
 
-// outgoing is a job on its way.
-type outgoing struct {
-	messageID string
-	bytes     int
-	job       queueapi.NewJob
-}
-
-func (o outgoing) size() int { return o.bytes }
+func size(m storage.OutboxMessage) int { return len(m.Payload) }
 
 // withdrawals are jobs to take back, and the messages that say so.
 type withdrawals struct{ messageIDs, jobIDs []string }
@@ -39,8 +32,8 @@ type withdrawals struct{ messageIDs, jobIDs []string }
 // deliver hands a batch over and acknowledges it. Jobs go before withdrawals:
 // then a job that is withdrawn at once is on record as what it was.
 func (d *Deliverer) deliver(ctx context.Context, messages []storage.OutboxMessage) error {
-	jobs, taken := d.read(messages)
-	for _, p := range parcel.Pack(jobs, outgoing.size) {
+	jobs, taken := d.sort(messages)
+	for _, p := range parcel.Pack(jobs, size) {
 		if err := d.put(ctx, p); err != nil {
 			return err
 		}
@@ -48,19 +41,20 @@ func (d *Deliverer) deliver(ctx context.Context, messages []storage.OutboxMessag
 	return d.withdraw(ctx, taken)
 }
 
-// read decodes messages. One that cannot be read stays where it is: it was
-// written by this service, so that only a damaged database or a newer version's
-// row gets here.
-func (d *Deliverer) read(messages []storage.OutboxMessage) ([]outgoing, withdrawals) {
-	var jobs []outgoing
+// sort tells jobs, which go out as they are stored, from withdrawals. What is no
+// message stays where it is: it was written by this service, so that only a
+// damaged database or a newer version's row gets here.
+func (d *Deliverer) sort(messages []storage.OutboxMessage) ([]storage.OutboxMessage, withdrawals) {
+	var jobs []storage.OutboxMessage
 	var taken withdrawals
 	for _, m := range messages {
 		var err error
 		switch m.Kind {
 		case storage.OutboxPutJob:
-			o := outgoing{messageID: m.ID, bytes: len(m.Payload)}
-			if err = json.Unmarshal(m.Payload, &o.job); err == nil {
-				jobs = append(jobs, o)
+			if json.Valid(m.Payload) {
+				jobs = append(jobs, m)
+			} else {
+				err = errors.New("the job is not JSON")
 			}
 		case storage.OutboxWithdrawJob:
 			var id string
@@ -81,13 +75,13 @@ func (d *Deliverer) read(messages []storage.OutboxMessage) ([]outgoing, withdraw
 // put hands a parcel of jobs over. When the queue-gateway is there and does not
 // take it, it goes again job by job, so that one job stops no other. It fails
 // when the queue-gateway is away.
-func (d *Deliverer) put(ctx context.Context, p []outgoing) error {
+func (d *Deliverer) put(ctx context.Context, p []storage.OutboxMessage) error {
 	err := d.putJobs(ctx, p)
 	switch {
 	case err == nil:
 		ids := make([]string, len(p))
-		for i, o := range p {
-			ids[i] = o.messageID
+		for i, m := range p {
+			ids[i] = m.ID
 		}
 		d.Metrics.delivered.Add(float64(len(ids)))
 		return d.acknowledge(ctx, ids)
@@ -104,7 +98,7 @@ func (d *Deliverer) put(ctx context.Context, p []outgoing) error {
 		err = d.refuse(ctx, p[0], err)
 	}
 	if err != nil { // the scan tries it again
-		d.Log.Error("job_not_delivered", zap.String("job_id", p[0].job.ID), zap.String("task_id", p[0].job.TaskID), zap.Error(err))
+		d.Log.Error("job_not_delivered", zap.String("message_id", p[0].ID), zap.String("task_id", p[0].TaskID), zap.Error(err))
 	}
 	return nil
 }
@@ -115,12 +109,12 @@ func isAway(err error) bool {
 	return code == errs.Unavailable || code == errs.DeadlineExceeded
 }
 
-func (d *Deliverer) putJobs(ctx context.Context, p []outgoing) error {
-	jobs := make([]queueapi.NewJob, len(p))
+func (d *Deliverer) putJobs(ctx context.Context, p []storage.OutboxMessage) error {
+	jobs := make([]json.RawMessage, len(p))
 	bytes := 0
-	for i, o := range p {
-		jobs[i] = o.job
-		bytes += o.bytes
+	for i, m := range p {
+		jobs[i] = m.Payload
+		bytes += len(m.Payload)
 	}
 	if bytes > maxJob {
 		// Only a single job can be. Who sends a body over the limit may find
@@ -129,12 +123,16 @@ func (d *Deliverer) putJobs(ctx context.Context, p []outgoing) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, parcel.CallTime(bytes))
 	defer cancel()
-	return d.Queue.PutJobs(ctx, jobs)
+	return d.Queue.PutEncodedJobs(ctx, jobs)
 }
 
 // refuse ends the run of a job that will never be executed.
-func (d *Deliverer) refuse(ctx context.Context, o outgoing, cause error) error {
-	d.Log.Warn("job_refused", zap.String("job_id", o.job.ID), zap.String("task_id", o.job.TaskID), zap.Error(cause))
+func (d *Deliverer) refuse(ctx context.Context, m storage.OutboxMessage, cause error) error {
+	var job queueapi.NewJob
+	if err := json.Unmarshal(m.Payload, &job); err != nil {
+		return errors.Join(cause, fmt.Errorf("read the job: %w", err))
+	}
+	d.Log.Warn("job_refused", zap.String("job_id", job.ID), zap.String("task_id", job.TaskID), zap.Error(cause))
 	message := "the queue-gateway does not take the job"
 	var e *errs.Error
 	if errors.As(cause, &e) {
@@ -142,14 +140,14 @@ func (d *Deliverer) refuse(ctx context.Context, o outgoing, cause error) error {
 	}
 	retryable := false
 	err := d.Results.DeliverResults(ctx, []schedulerapi.JobResult{{
-		TaskID: o.job.TaskID, RunID: o.job.RunID, ErrorCode: CodeJobRefused, Error: message,
+		TaskID: job.TaskID, RunID: job.RunID, ErrorCode: CodeJobRefused, Error: message,
 		Retryable: &retryable, FinishedAt: d.Now().UnixMilli(),
 	}})
 	if err != nil {
-		return fmt.Errorf("end the run of job %s: %w", o.job.ID, err)
+		return fmt.Errorf("end the run of job %s: %w", job.ID, err)
 	}
 	d.Metrics.refused.Inc()
-	return d.acknowledge(ctx, []string{o.messageID})
+	return d.acknowledge(ctx, []string{m.ID})
 }
 
 func (d *Deliverer) withdraw(ctx context.Context, taken withdrawals) error {

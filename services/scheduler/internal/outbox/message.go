@@ -15,9 +15,16 @@ import (
 // Origin is the task that a message comes from, and the trace that it belongs to.
 type Origin struct{ TaskID, Trace string }
 
+// jobInput is what a worker gets.
+type jobInput struct {
+	Input  json.RawMessage `json:"input"`
+	Params json.RawMessage `json:"params"`
+	RunID  string          `json:"run_id"`
+}
+
 // PutJob is the message that enqueues an execution.
 func PutJob(from Origin, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
-	input, err := json.Marshal(map[string]any{"input": x.Input, "params": x.Params, "run_id": x.RunID})
+	input, err := json.Marshal(jobInput{Input: x.Input, Params: x.Params, RunID: x.RunID})
 	if err != nil {
 		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
 	}

@@ -9,13 +9,13 @@ package outbox
 
 import (
 	"context"
-	"sync/atomic"
+	"encoding/json"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -23,11 +23,6 @@ import (
 const (
 	// batch is the most messages in one delivery.
 	batch = 200
-	// offers and offerBytes are how many messages may wait for their first
-	// delivery; more are left to the scan. They wait in memory while the gateway
-	// is away.
-	offers     = 4096
-	offerBytes = 64 << 20
 	// firstDelivery is how long a message belongs to the runner that committed
 	// it, before a scan may take it.
 	firstDelivery = 5 * time.Second
@@ -45,7 +40,8 @@ const (
 
 // Queue is where messages go.
 type Queue interface {
-	PutJobs(ctx context.Context, jobs []queueapi.NewJob) error
+	// PutEncodedJobs enqueues jobs, each the JSON of a queueapi.NewJob.
+	PutEncodedJobs(ctx context.Context, jobs []json.RawMessage) error
 	// WithdrawJobs takes jobs back, those that are still to come included: the
 	// delivery of a job may fail, and its withdrawal be first.
 	WithdrawJobs(ctx context.Context, jobIDs []string) error
@@ -74,8 +70,7 @@ type Deps struct {
 // Deliverer delivers. Make it with New, then Run it.
 type Deliverer struct {
 	Deps
-	offered chan storage.OutboxMessage
-	waiting atomic.Int64 // bytes of what is offered
+	offered *parcel.Line[storage.OutboxMessage]
 }
 
 // New makes a deliverer. It starts nothing.
@@ -83,22 +78,15 @@ func New(deps Deps) *Deliverer {
 	if deps.Metrics == nil {
 		deps.Metrics = newMetrics()
 	}
-	return &Deliverer{Deps: deps, offered: make(chan storage.OutboxMessage, offers)}
+	size := func(m storage.OutboxMessage) int { return len(m.Payload) }
+	return &Deliverer{Deps: deps, offered: parcel.NewLine(size)}
 }
 
 // Offer hands over messages that have just been committed. It never blocks.
 func (d *Deliverer) Offer(messages []storage.OutboxMessage) {
 	for _, m := range messages {
-		size := int64(len(m.Payload))
-		if d.waiting.Add(size) > offerBytes {
-			d.waiting.Add(-size)
+		if !d.offered.Offer(m) {
 			return // the scan finds it
-		}
-		select {
-		case d.offered <- m:
-		default:
-			d.waiting.Add(-size)
-			return
 		}
 	}
 }
@@ -112,8 +100,8 @@ func (d *Deliverer) Run(ctx context.Context) {
 	defer cancel()
 	for d.deliver(last, messages) == nil {
 		select {
-		case first := <-d.offered:
-			messages = d.more(first)
+		case first := <-d.offered.First():
+			messages = d.offered.Take(first, batch)
 		default:
 			return
 		}
@@ -133,8 +121,8 @@ func (d *Deliverer) run(ctx context.Context) (messages []storage.OutboxMessage) 
 			select {
 			case <-ctx.Done():
 				return nil
-			case first := <-d.offered:
-				messages = d.more(first)
+			case first := <-d.offered.First():
+				messages = d.offered.Take(first, batch)
 			case <-ticker.C:
 				messages = d.scan(ctx, started)
 				ticker.Reset(scanEvery)
@@ -167,22 +155,6 @@ func (d *Deliverer) run(ctx context.Context) (messages []storage.OutboxMessage) 
 			failures = 0
 		}
 	}
-}
-
-// more adds to the first message those that wait behind it.
-func (d *Deliverer) more(first storage.OutboxMessage) []storage.OutboxMessage {
-	messages := []storage.OutboxMessage{first}
-	d.waiting.Add(-int64(len(first.Payload)))
-	for len(messages) < batch {
-		select {
-		case m := <-d.offered:
-			messages = append(messages, m)
-			d.waiting.Add(-int64(len(m.Payload)))
-		default:
-			return messages
-		}
-	}
-	return messages
 }
 
 // scan takes what is due, and what was written before the start when that can

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,21 +41,27 @@ type queue struct {
 	calls     []string
 }
 
-func (q *queue) PutJobs(_ context.Context, jobs []queueapi.NewJob) error {
+func (q *queue) PutEncodedJobs(_ context.Context, encoded []json.RawMessage) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.calls = append(q.calls, "put")
 	if q.away {
 		return errs.New(errs.Unavailable, "away")
 	}
-	bytes := 0
+	size := 0
+	jobs := make([]queueapi.NewJob, len(encoded))
+	for i, data := range encoded {
+		if err := json.Unmarshal(data, &jobs[i]); err != nil {
+			return errs.New(errs.InvalidArgument, "%v", err)
+		}
+	}
 	for _, job := range jobs {
-		bytes += len(job.Input)
+		size += len(job.Input)
 		if code := q.refused[job.ID]; code != "" {
 			return errs.New(code, "not this one")
 		}
 	}
-	q.largest = max(q.largest, bytes)
+	q.largest = max(q.largest, size)
 	for _, job := range jobs {
 		q.jobs[job.ID] = job
 	}
@@ -231,10 +238,11 @@ func TestOffer_KeepsBoundedMemoryWhileNobodyDelivers(t *testing.T) {
 	for range 3 {
 		d.Offer([]storage.OutboxMessage{message, message, message})
 	}
-	require.Len(t, d.offered, 7)
-	require.Len(t, d.more(<-d.offered), 7)
+	waiting := d.offered.First()
+	require.Len(t, waiting, 7)
+	require.Len(t, d.offered.Take(<-waiting, batch), 7)
 	d.Offer([]storage.OutboxMessage{message})
-	require.Len(t, d.offered, 1, "there is room again")
+	require.Len(t, waiting, 1, "there is room again")
 }
 
 func TestScan_DeliversWhatNobodyOffered(t *testing.T) {
@@ -326,9 +334,8 @@ func TestDelivery_JobThatIsTooLargeIsNotSent(t *testing.T) {
 	message := putJob(t, "run-1", 100)
 	commit(t, store, message)
 	d := New(Deps{Store: store, Queue: q, Results: q, Log: zap.NewNop(), Now: storage.Now})
-	jobs, _ := d.read([]storage.OutboxMessage{message})
-	jobs[0].bytes = httpx.MaxInternalBody
-	require.NoError(t, d.put(t.Context(), jobs))
+	message.Payload = append(message.Payload, bytes.Repeat([]byte(" "), httpx.MaxInternalBody-len(message.Payload))...)
+	require.NoError(t, d.put(t.Context(), []storage.OutboxMessage{message}))
 	require.Empty(t, q.calls)
 	require.Equal(t, "run-1", q.results[1].RunID)
 	require.Equal(t, CodeJobRefused, q.results[1].ErrorCode)

@@ -10,10 +10,12 @@ import (
 )
 
 // Reads the index jobs_ready from its front. The status is spelled out, as a
-// partial index serves only a query that contains its condition.
+// partial index serves only a query that contains its condition. For a bare
+// parameter as LIMIT, here as in the other statements of this package that run
+// all the time, SQLite prepares the statement anew whenever it is bound.
 const readyJobsSQL = selectSizedJobSQL + `
 WHERE status = 'pending' AND service = $2 AND available_at <= $3
-ORDER BY priority DESC, available_at, id LIMIT $4`
+ORDER BY priority DESC, available_at, id LIMIT $4 + 0`
 
 // The same, but none of a service with a limit: who claims those locks the
 // limit first. Planners leave a count as it is, to be taken once; of NOT EXISTS
@@ -21,13 +23,13 @@ ORDER BY priority DESC, available_at, id LIMIT $4`
 const freelyReadyJobsSQL = selectSizedJobSQL + `
 WHERE status = 'pending' AND service = $2 AND available_at <= $3
     AND (SELECT COUNT(*) FROM service_limits WHERE service = $2) = 0
-ORDER BY priority DESC, available_at, id LIMIT $4`
+ORDER BY priority DESC, available_at, id LIMIT $4 + 0`
 
 // The same rows, but only what the index holds, and whether there is a limit.
 const peekJobsSQL = `
 SELECT id, priority, available_at, (SELECT COUNT(*) FROM service_limits WHERE service = $1) FROM jobs
 WHERE status = 'pending' AND service = $1 AND available_at <= $2
-ORDER BY priority DESC, available_at, id LIMIT $3`
+ORDER BY priority DESC, available_at, id LIMIT $3 + 0`
 
 const claimJobSQL = `
 UPDATE jobs SET status = 'claimed', deliveries = deliveries + 1, worker_id = $2, token = $3, started_at = $4, timeout_at = $5

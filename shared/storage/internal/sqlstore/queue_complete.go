@@ -41,7 +41,11 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 				}
 				job.ResultHash = done.Hash
 				batch.Exec(completeJobSQL, job.ID, string(job.Status), micros(done.At), done.Hash, clean(done.LogPath))
-				batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(done.At))
+				due := done.At
+				if !done.HeldUntil.IsZero() {
+					due = done.HeldUntil
+				}
+				batch.Exec(addResultSQL, job.ID, job.TaskID, job.RunID, text(done.Result), micros(due))
 			}
 		})
 	})

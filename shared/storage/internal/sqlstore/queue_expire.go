@@ -12,7 +12,7 @@ import (
 const (
 	expiredJobsSQL = selectJobSQL + `
 WHERE status = 'claimed' AND timeout_at <= $1
-ORDER BY timeout_at, id LIMIT $2`
+ORDER BY timeout_at, id LIMIT $2 + 0`
 
 	// The claim stays on record and available_at as it was: the job goes back
 	// to its place in line.

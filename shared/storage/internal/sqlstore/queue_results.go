@@ -12,7 +12,7 @@ import (
 const (
 	dueResultsSQL = `
 SELECT job_id, task_id, run_id, payload, next_at, attempts FROM job_results
-WHERE next_at <= $1 ORDER BY next_at, job_id LIMIT $2`
+WHERE next_at <= $1 ORDER BY next_at, job_id LIMIT $2 + 0`
 
 	claimResultSQL = `UPDATE job_results SET next_at = $2, attempts = attempts + 1 WHERE job_id = $1`
 )
@@ -43,12 +43,12 @@ func (q *Queue) ClaimResults(ctx context.Context, now, until time.Time, limit in
 const heldResultSQL = `SELECT job_id FROM job_results WHERE job_id = $1 AND next_at = $2`
 
 // HeldResults implements storage.Queue.
-func (q *Queue) HeldResults(ctx context.Context, jobIDs []string, until time.Time) ([]string, error) {
+func (q *Queue) HeldResults(ctx context.Context, results []storage.HeldResult) ([]string, error) {
 	held := []string{}
 	var batch Batch
-	for _, id := range jobIDs {
-		if storable(id) {
-			batch.Query(appendTo(&held, scanText), heldResultSQL, id, micros(until))
+	for _, result := range results {
+		if storable(result.JobID) {
+			batch.Query(appendTo(&held, scanText), heldResultSQL, result.JobID, micros(result.Until))
 		}
 	}
 	if err := q.Read().Run(ctx, &batch); err != nil {

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	countResultsSQL = `SELECT COUNT(*) FROM (SELECT 1 FROM job_results LIMIT $1) r`
+	countResultsSQL = `SELECT COUNT(*) FROM (SELECT 1 FROM job_results LIMIT $1 + 0) r`
 
 	// A subquery for each message, not a join: a join's planner may think that
 	// all jobs are few.
 	oldestResultSQL = `
 SELECT MIN((SELECT j.finished_at FROM jobs j WHERE j.id = r.job_id))
-FROM (SELECT job_id FROM job_results ORDER BY next_at, job_id LIMIT $1) r`
+FROM (SELECT job_id FROM job_results ORDER BY next_at, job_id LIMIT $1 + 0) r`
 
 	// oldestAmong is how many messages are looked at for the oldest.
 	oldestAmong = 1000

@@ -1,0 +1,57 @@
+package parcel
+
+import "sync/atomic"
+
+const (
+	// lineItems and lineBytes are how many items a Line holds: they wait in
+	// memory while the peer is away.
+	lineItems = 4096
+	lineBytes = 64 << 20
+)
+
+// Line is what has just been made durable and waits in memory for its first
+// delivery, so that nobody has to look for it. It is bounded: what it does not
+// take is found later by whoever looks for what is left.
+type Line[T any] struct {
+	items chan T
+	size  func(T) int
+	bytes atomic.Int64
+}
+
+// NewLine makes an empty line of items of that size in bytes.
+func NewLine[T any](size func(T) int) *Line[T] {
+	return &Line[T]{items: make(chan T, lineItems), size: size}
+}
+
+// Offer puts an item at the end. It never blocks; false when there is no room.
+func (l *Line[T]) Offer(item T) bool {
+	n := int64(l.size(item))
+	if l.bytes.Add(n) <= lineBytes {
+		select {
+		case l.items <- item:
+			return true
+		default:
+		}
+	}
+	l.bytes.Add(-n)
+	return false
+}
+
+// First is where the item at the head comes out. Hand it to Take.
+func (l *Line[T]) First() <-chan T { return l.items }
+
+// Take is the first item and those that wait behind it, up to most.
+func (l *Line[T]) Take(first T, most int) []T {
+	taken := []T{first}
+	l.bytes.Add(-int64(l.size(first)))
+	for len(taken) < most {
+		select {
+		case item := <-l.items:
+			taken = append(taken, item)
+			l.bytes.Add(-int64(l.size(item)))
+		default:
+			return taken
+		}
+	}
+	return taken
+}

@@ -1,0 +1,41 @@
+package parcel_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pocketflowgo/pocketflow/shared/parcel"
+)
+
+func TestLine_GivesOutInOrderUpToAsMany(t *testing.T) {
+	t.Parallel()
+	line := parcel.NewLine(func(int) int { return 1 })
+	for i := range 5 {
+		require.True(t, line.Offer(i))
+	}
+	require.Equal(t, []int{0, 1, 2}, line.Take(<-line.First(), 3))
+	require.Equal(t, []int{3, 4}, line.Take(<-line.First(), 3))
+	require.Empty(t, line.First())
+}
+
+func TestLine_TakesNoMoreThanItHasRoomFor(t *testing.T) {
+	t.Parallel()
+	const large = 40 << 20
+	line := parcel.NewLine(func(n int) int { return n })
+	require.True(t, line.Offer(large))
+	require.False(t, line.Offer(large))
+	require.True(t, line.Offer(1), "what was refused takes no room")
+	require.Equal(t, []int{large, 1}, line.Take(<-line.First(), 10))
+	require.True(t, line.Offer(large), "what has left makes room")
+
+	small := parcel.NewLine(func(int) int { return 0 })
+	offered := 0
+	for small.Offer(0) {
+		offered++
+	}
+	require.Positive(t, offered)
+	small.Take(<-small.First(), 1)
+	require.True(t, small.Offer(0))
+	require.False(t, small.Offer(0))
+}
