@@ -86,8 +86,14 @@ type ListOptions struct {
 	Cursor string
 }
 
+// MaxTotal is where the Total of a list of tasks ends, so that it takes some
+// milliseconds however many tasks have ended.
+const MaxTotal = 100_000
+
 // Page is one page of a list. Items is never nil. Total counts all matching
-// rows. Next is "" on the last page.
+// rows; one of tasks that is MaxTotal or more is the least that there are, and by
+// Offset it grows with the pages, so that it is never reached while there is a
+// next one. Next is "" on the last page.
 type Page[T any] struct {
 	Items []T
 	Total int

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -86,6 +87,7 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 		return nil, err
 	}
 	setLimit(settings.ConnConfig, lockLimit, lockWait)
+	maps.Copy(settings.ConnConfig.RuntimeParams, sqlstore.PostgresSettings())
 	if settings.PingTimeout == 0 {
 		settings.PingTimeout = pingTimeout
 	}

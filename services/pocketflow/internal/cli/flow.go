@@ -11,6 +11,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/pocketflow/internal/term"
 	"github.com/pocketflowgo/pocketflow/shared/api/catalogapi"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 type flowCmds struct {
@@ -79,7 +80,11 @@ type page struct {
 // writeMore tells that a list goes on, and how to see the rest.
 func writeMore(w io.Writer, shown, total int, cursor string) {
 	if cursor != "" {
-		fmt.Fprintf(w, "%d of %d; the rest: --cursor %s\n", shown, total, cursor)
+		more := ""
+		if total >= storage.MaxTotal {
+			more = " or more"
+		}
+		fmt.Fprintf(w, "%d of %d%s; the rest: --cursor %s\n", shown, total, more, cursor)
 	}
 }
 
