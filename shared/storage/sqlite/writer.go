@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,36 +133,54 @@ func (w *writer) loop() {
 }
 
 // commit runs the first write and all that wait behind it in one transaction.
-// When that fails as a whole, each is run again by itself, so that only those
-// fail that are to blame.
+//
+// Nearly always all of them succeed, so they first go without savepoints, which
+// cost as much as the statements between them. When one fails with half of its
+// work done, all run again, each under a savepoint; when the transaction fails
+// as a whole, each runs by itself, so that only those fail that are to blame.
 func (w *writer) commit(first *write) {
 	if !first.take() {
 		return
 	}
-	group, err := w.transact(first, w.next)
+	group, err := w.transact(first, w.next, together)
+	if errors.Is(err, errHalfDone) && len(group) > 1 {
+		_, err = w.transact(group[0], following(group[1:]), apart)
+	}
 	w.last = len(group)
 	for _, item := range group {
 		failure := err
 		if err != nil && len(group) > 1 {
-			_, failure = w.transact(item, nobody)
+			_, failure = w.transact(item, nobody, together)
 		}
-		if failure != nil {
+		if failure != nil && !errors.Is(failure, errHalfDone) {
 			item.err = failure
 		}
 		close(item.done)
 	}
 }
 
+// isolation says what becomes of the others when one write of a group fails.
+type isolation string
+
+const (
+	together isolation = "together" // all are taken back, with errHalfDone
+	apart    isolation = "apart"    // only that one is
+)
+
+// errHalfDone tells that a write of the group failed after it had changed
+// something. Its caller gets its own error.
+var errHalfDone = errors.New("a write failed half done")
+
 // transact runs the first write, and those that more finds, in one transaction.
 // The error is for the group as a whole.
-func (w *writer) transact(first *write, more func(size int) *write) (group []*write, err error) {
+func (w *writer) transact(first *write, more func(size int) *write, how isolation) (group []*write, err error) {
 	// A statement that was interrupted would leave its write half done, and a
 	// context that can end costs a goroutine per statement.
 	ctx := context.Background()
 
 	began := time.Now()
 	tx := &transaction{statements: &w.statements}
-	group, err = w.runGroup(ctx, tx, first, more)
+	group, err = w.runGroup(ctx, tx, groupOf{first: first, more: more, how: how})
 	if err == nil {
 		err = w.statements.exec(ctx, "COMMIT")
 	}
@@ -178,21 +198,61 @@ func (w *writer) transact(first *write, more func(size int) *write) (group []*wr
 	return group, nil
 }
 
-// runGroup begins a transaction and runs writes in it until there are no more.
-// Each has a savepoint, so that one that fails takes back its own changes only.
-func (w *writer) runGroup(ctx context.Context, tx *transaction, first *write, more func(size int) *write) (group []*write, err error) {
-	for item := first; item != nil; item = more(len(group)) {
+// groupOf is who is to share a transaction.
+type groupOf struct {
+	first *write
+	more  func(size int) *write
+	how   isolation
+}
+
+// runGroup begins a transaction and runs writes in it until there are no more,
+// or one fails that would take the others with it.
+func (w *writer) runGroup(ctx context.Context, tx *transaction, of groupOf) (group []*write, err error) {
+	half := false
+	for item := of.first; item != nil; item = of.more(len(group)) {
 		group = append(group, item)
+		if half {
+			continue // it comes along when they run again
+		}
 		if len(group) == 1 {
 			if err := w.statements.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 				return group, err
 			}
 		}
-		if err := w.runWrite(ctx, tx, item); err != nil {
-			return group, err
+		if of.how == apart {
+			if err := w.runApart(ctx, tx, item); err != nil {
+				return group, err
+			}
+			continue
+		}
+		hints := len(tx.hints)
+		tx.wrote = false
+		if item.err = item.run(ctx, tx); item.err != nil {
+			tx.hints = tx.hints[:hints]
+			half = tx.wrote || fromSQLite(item.err)
 		}
 	}
+	if half {
+		return group, errHalfDone
+	}
 	return group, nil
+}
+
+// following is the rest of a group whose members are known.
+func following(rest []*write) func(int) *write {
+	return func(size int) *write {
+		if size > len(rest) {
+			return nil
+		}
+		return rest[size-1]
+	}
+}
+
+// fromSQLite tells a failure after which SQLite may have rolled back from one
+// that a closure has thought of.
+func fromSQLite(err error) bool {
+	var cause *modernc.Error
+	return errors.As(err, &cause)
 }
 
 // nobody is who follows a write that is run by itself.
@@ -225,7 +285,9 @@ func (w *writer) next(size int) *write {
 	}
 }
 
-func (w *writer) runWrite(ctx context.Context, tx *transaction, item *write) error {
+// runApart runs a write under a savepoint, so that it takes back its own changes
+// only when it fails.
+func (w *writer) runApart(ctx context.Context, tx *transaction, item *write) error {
 	if err := w.statements.exec(ctx, "SAVEPOINT item"); err != nil {
 		return err
 	}
@@ -236,7 +298,7 @@ func (w *writer) runWrite(ctx context.Context, tx *transaction, item *write) err
 			// With some failures, such as a full disk, SQLite has rolled back
 			// everything and knows the savepoint no more: then the failure is
 			// what there is to tell.
-			if cause := (*modernc.Error)(nil); errors.As(item.err, &cause) {
+			if fromSQLite(item.err) {
 				return item.err
 			}
 			return err
@@ -272,11 +334,18 @@ func (w *writer) close() error {
 type transaction struct {
 	statements *statements
 	hints      []string
+	wrote      bool // it may have changed something
 }
 
 // Run implements sqlstore.Conn.
 func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
+	t.wrote = t.wrote || slices.ContainsFunc(batch.Statements, changes)
 	return t.statements.run(ctx, batch)
+}
+
+// changes reports whether a statement may be more than a question.
+func changes(statement sqlstore.Statement) bool {
+	return !strings.HasPrefix(strings.TrimLeft(statement.SQL, " \t\n"), "SELECT")
 }
 
 // Hint implements sqlstore.Tx.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 )
@@ -42,7 +41,7 @@ func hasIdempotencyKey(header http.Header) bool {
 	return has || hasOld
 }
 
-func createsTask(r *http.Request) bool { return strings.TrimPrefix(r.URL.Path, "/api") == "/tasks" }
+func createsTask(r *http.Request) bool { return bare(r.URL) == "/tasks" }
 
 // unwrap gives the outgoing request its held body in place of the proxy's
 // wrapper, in which the transport does not see that it is in memory.

@@ -1,5 +1,5 @@
 // Package proxy passes a request on to the service that owns its route and
-// streams the answer back. It refuses to interpret either: bodies are not
+// streams the answer back; to a service of this process by a call. It refuses to interpret either: bodies are not
 // decoded, answers are not changed, redirects are not followed.
 package proxy
 
@@ -32,12 +32,24 @@ type Backend struct {
 	base      *url.URL
 	transport http.RoundTripper
 	buffers   *buffers
+	local     http.Handler // of a service of this process; else nil
+}
+
+// Local is a transport that knows the handlers of some hosts, those of services
+// in this process.
+type Local interface {
+	// Handler is nil for hosts elsewhere.
+	Handler(host string) http.Handler
 }
 
 // NewBackend makes the backend of a service at base. A nil transport is
 // net/http's default.
 func NewBackend(service Service, base *url.URL, transport http.RoundTripper) *Backend {
-	return &Backend{service: service, base: base, transport: transport, buffers: newBuffers()}
+	b := &Backend{service: service, base: base, transport: transport, buffers: newBuffers()}
+	if near, ok := transport.(Local); ok {
+		b.local = near.Handler(base.Host)
+	}
+	return b
 }
 
 // flushAtOnce makes every write of the service reach the caller as it comes,
@@ -50,6 +62,10 @@ const flushAtOnce = -1
 func (b *Backend) Forward(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > httpx.MaxBody {
 		return errs.New(errs.BodyTooLarge, "the body is over %d bytes", httpx.MaxBody)
+	}
+	if b.local != nil {
+		b.local.ServeHTTP(w, b.within(r))
+		return nil
 	}
 	r, err := hold(r)
 	if err != nil {
@@ -74,17 +90,35 @@ func (b *Backend) Forward(w http.ResponseWriter, r *http.Request) error {
 func (b *Backend) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.Scheme = b.base.Scheme
 	pr.Out.URL.Host = b.base.Host
-	pr.Out.URL.Path = strings.TrimRight(b.base.Path, "/") + strings.TrimPrefix(pr.In.URL.Path, "/api")
+	pr.Out.URL.Path = strings.TrimRight(b.base.Path, "/") + bare(pr.In.URL)
 	pr.Out.URL.RawPath = ""
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	pr.Out.Host = ""
-	pr.Out.Header.Set(httpx.HeaderRequestID, httpx.RequestID(pr.In.Context()))
+	name(pr.Out, pr.In)
 	// The gateway itself answers an Expect: a service's 100 passed on would be
 	// taken for the answer's status.
 	pr.Out.Header.Del("Expect")
-	tracing.Send(pr.In.Context(), pr.Out.Header)
 	pr.SetXForwarded()
 	unwrap(pr.Out)
+}
+
+// within is the request as a service of this process gets it.
+func (b *Backend) within(in *http.Request) *http.Request {
+	out := in.WithContext(httpx.WithinProcess(in.Context()))
+	to := *in.URL
+	to.Scheme, to.Host, to.Path, to.RawPath = b.base.Scheme, b.base.Host, bare(in.URL), ""
+	out.URL, out.Host, out.Header = &to, b.base.Host, in.Header.Clone()
+	name(out, in)
+	return out
+}
+
+// bare is the path without the prefix that every documented route may have.
+func bare(u *url.URL) string { return strings.TrimPrefix(u.Path, "/api") }
+
+// name hands the request's id and trace on.
+func name(out, in *http.Request) {
+	out.Header.Set(httpx.HeaderRequestID, httpx.RequestID(in.Context()))
+	tracing.Send(in.Context(), out.Header)
 }
 
 // keepOwnRequestID drops the service's copy of the request id: the gateway's

@@ -1,6 +1,7 @@
 // Package plans gives compiled flow versions. A version never changes, so a
 // plan is compiled once and kept until it is the least recently used; only the
-// question "which version is the newest" goes to the catalog each time.
+// question "which version is the newest" goes to the catalog, for all who ask it
+// at the same time.
 package plans
 
 import (
@@ -41,6 +42,7 @@ type Cache struct {
 	catalog Catalog
 	byID    *lru.Cache[string, *Version]
 	asking  singleflight.Group
+	refs    questions
 }
 
 // NewCache makes a cache of up to size plans, at least one.
@@ -49,7 +51,9 @@ func NewCache(catalog Catalog, size int) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make plan cache: %w", err)
 	}
-	return &Cache{catalog: catalog, byID: byID}, nil
+	c := &Cache{catalog: catalog, byID: byID}
+	c.refs = questions{ask: c.resolve, asks: map[catalogapi.VersionRef]*asked{}}
+	return c, nil
 }
 
 // Get returns the version of that id. errs.NotFound when the catalog knows
@@ -84,13 +88,13 @@ func (c *Cache) Get(ctx context.Context, versionID string) (*Version, error) {
 // Resolve returns the flow's version of that number in whatever status, or
 // with 0 its newest published one. Errors as Get's.
 func (c *Cache) Resolve(ctx context.Context, flowID string, number int) (*Version, error) {
-	return c.resolve(ctx, catalogapi.VersionRef{FlowID: flowID, Version: number})
+	return c.refs.get(ctx, catalogapi.VersionRef{FlowID: flowID, Version: number})
 }
 
 // ResolveRef returns the version that a subflow node names. Errors as Get's;
 // errs.NotFound also for a draft, which starts nothing.
 func (c *Cache) ResolveRef(ctx context.Context, ref flow.Ref) (*Version, error) {
-	v, err := c.resolve(ctx, catalogapi.VersionRef{FlowID: ref.ID, Name: ref.Name, Version: ref.Version})
+	v, err := c.refs.get(ctx, catalogapi.VersionRef{FlowID: ref.ID, Name: ref.Name, Version: ref.Version})
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +105,6 @@ func (c *Cache) ResolveRef(ctx context.Context, ref flow.Ref) (*Version, error) 
 }
 
 func (c *Cache) resolve(ctx context.Context, ref catalogapi.VersionRef) (*Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	wire, err := c.catalog.ResolveVersion(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package plans
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -140,4 +141,65 @@ func TestResolveRef_LetsGoOfACatalogThatNeverAnswers(t *testing.T) {
 		require.Equal(t, errs.DeadlineExceeded, errs.CodeOf(err))
 		require.Equal(t, askTimeout, time.Since(begun))
 	})
+}
+
+// gated answers one question at a time, when it is let.
+type gated struct {
+	catalog
+	number atomic.Int64 // of the newest version
+	asks   chan struct{}
+}
+
+func (c *gated) ResolveVersion(_ context.Context, _ catalogapi.VersionRef) (catalogapi.Version, error) {
+	n := int(c.number.Load())
+	c.asked.Add(1)
+	<-c.asks
+	return catalogapi.Version{ID: fmt.Sprint("ver-", n), FlowID: "flow-1", Version: n, Status: string(storage.VersionPublished), DefinitionJSON: valid}, nil
+}
+
+// Whoever asks after a version was published sees it, though a question from
+// before is still on its way; and all who ask meanwhile share one.
+func TestResolve_NeverGivesAnAnswerOlderThanTheQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &gated{asks: make(chan struct{})}
+		c.number.Store(1)
+		cache, err := NewCache(c, 2)
+		require.NoError(t, err)
+		resolve := func() <-chan int {
+			got := make(chan int, 1)
+			go func() {
+				v, _ := cache.Resolve(context.Background(), "flow-1", 0)
+				got <- v.Number
+			}()
+			synctest.Wait()
+			return got
+		}
+		first := resolve()
+		c.number.Store(2)
+		later := []<-chan int{resolve(), resolve(), resolve()}
+		c.asks <- struct{}{}
+		require.Equal(t, 1, <-first)
+		c.asks <- struct{}{}
+		for _, got := range later {
+			require.Equal(t, 2, <-got)
+		}
+		require.EqualValues(t, 2, c.asked.Load())
+
+		again := resolve()
+		c.asks <- struct{}{}
+		require.Equal(t, 2, <-again)
+	})
+}
+
+func TestResolve_LeavesAQuestionWithItsCaller(t *testing.T) {
+	t.Parallel()
+	c := &gated{asks: make(chan struct{})}
+	cache, err := NewCache(c, 2)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = cache.Resolve(ctx, "flow-1", 0)
+	require.ErrorIs(t, err, context.Canceled)
+	c.asks <- struct{}{}
 }
