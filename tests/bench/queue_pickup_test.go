@@ -85,7 +85,7 @@ func pickUp(b *testing.B, client *queueapi.Client, order func() error) (took []t
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
 	var polling errgroup.Group
-	polling.Go(func() error { return take(ctx, client, arrived) })
+	polling.Go(func() error { return take(ctx, client, "picked", arrived) })
 	for b.Loop() {
 		b.StopTimer()
 		<-time.After(arrival)
@@ -108,10 +108,11 @@ func pickUp(b *testing.B, client *queueapi.Client, order func() error) (took []t
 	return took
 }
 
-// take polls and answers until ctx ends, and tells when each job was there.
-func take(ctx context.Context, client *queueapi.Client, arrived chan<- time.Time) error {
+// take polls a service and answers until ctx ends, and tells when each job was
+// there.
+func take(ctx context.Context, client *queueapi.Client, service string, arrived chan<- time.Time) error {
 	for ctx.Err() == nil {
-		jobs, err := client.Poll(ctx, queueapi.PollParams{WorkerID: "ready", Services: []string{"picked"}, Wait: pollWait})
+		jobs, err := client.Poll(ctx, queueapi.PollParams{WorkerID: "ready", Services: []string{service}, Wait: pollWait})
 		at := time.Now()
 		if err := unlessOver(ctx, err); err != nil {
 			return fmt.Errorf("poll: %w", err)

@@ -22,6 +22,12 @@ const (
 	tasksPerSecond unit = "tasks/s"
 	msP50          unit = "ms, p50"
 	msP99          unit = "ms, p99"
+	usPerBranch    unit = "µs/branch"
+	times          unit = "times" // one figure is so many times another
+	perCent        unit = "%"
+	megabytes      unit = "MB"
+	kibibytes      unit = "KiB"
+	commits        unit = "commits"
 )
 
 // figure is what one measurement of one round came to.
@@ -30,7 +36,7 @@ type figure struct {
 	unit    unit
 	round   int
 	value   float64
-	against setup // whose figure of the round it is divided by; "" for the setup's floor
+	against setup // whose figure of the round it is divided by; "" for the floor's
 	tasks   int   // that the usage is of; 0 without one
 	usage   usage
 }
@@ -50,10 +56,10 @@ type row struct {
 	Ratios []float64 `json:"ratios,omitempty"`
 
 	// What was used, over all rounds; 0 where it was not measured.
-	Tasks           int     `json:"tasks,omitempty"`
+	Tasks           int     `json:"tasks,omitempty"` // in W5 branches
 	CPUPerTask      float64 `json:"cpu_us_per_task,omitempty"`
 	PeakMB          float64 `json:"peak_rss_mb,omitempty"`
-	WrittenPerTask  float64 `json:"written_kb_per_task,omitempty"`
+	WrittenPerTask  float64 `json:"written_kib_per_task,omitempty"`
 	CommitsPerTask  float64 `json:"commits_per_task,omitempty"`
 	WritesPerCommit float64 `json:"writes_per_commit,omitempty"`
 
@@ -83,17 +89,29 @@ func (r *report) add(f figure) {
 	}
 	at.Values[f.round] = f.value
 	at.Tasks += f.tasks
-	at.total.cpu += f.usage.cpu
-	at.total.peak = max(at.total.peak, f.usage.peak)
-	at.total.written += f.usage.written
-	at.total.commits += f.usage.commits
-	at.total.writes += f.usage.writes
+	at.total = at.total.and(f.usage)
 }
 
-// addPercentiles notes the median and the 99th percentile of sorted times.
-func (r *report) addPercentiles(of setup, round int, took []time.Duration, used usage) {
-	r.add(figure{setup: of, unit: msP50, round: round, value: ms(took[len(took)/2]), tasks: len(took), usage: used})
-	r.add(figure{setup: of, unit: msP99, round: round, value: ms(took[len(took)*99/100])})
+// percentiles are the times that tasks took.
+type percentiles struct {
+	setup, against setup
+	round          int
+	took           []time.Duration
+	usage          usage
+}
+
+// addPercentiles notes the median and the 99th percentile.
+func (r *report) addPercentiles(p percentiles) {
+	took := p.took
+	slices.Sort(took)
+	p50 := figure{setup: p.setup, against: p.against, unit: msP50, round: p.round, value: ms(took[len(took)/2])}
+	p99 := p50
+	p99.unit, p99.value = msP99, ms(took[len(took)*99/100])
+	if p.usage != (usage{}) {
+		p50.tasks, p50.usage = len(took), p.usage
+	}
+	r.add(p50)
+	r.add(p99)
 }
 
 func (r *report) find(work string, of setup, unit unit) *row {
@@ -112,9 +130,11 @@ func (r *report) finish() {
 			at.Against = floorOf(at.Setup)
 		}
 		at.Ratio, at.Ratios = 0, nil
-		if base := r.find(at.Work, at.Against, at.Unit); base != nil {
+		if base := r.find(at.Work, at.Against, at.Unit); base != nil && base != at {
 			for round, value := range at.Values {
-				at.Ratios = append(at.Ratios, value/base.Values[round])
+				if base.Values[round] > 0 {
+					at.Ratios = append(at.Ratios, value/base.Values[round])
+				}
 			}
 			at.Ratio = median(at.Ratios)
 		}
@@ -143,6 +163,9 @@ func floorOf(s setup) setup {
 }
 
 func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
@@ -169,7 +192,7 @@ func (r *report) print(to io.Writer) {
 	fmt.Fprintf(to, "\n%d processors, %s, commit %s, %s, %v\n", machine.Processors, machine.Go, machine.Commit, machine.Date, time.Since(r.began).Round(time.Second))
 }
 
-var header = []string{"setup", "unit", "median (of rounds)", "ratio (of rounds)", "CPU µs/task", "peak MB", "written KiB/task", "commits/task", "writes/commit", "target"}
+var header = []string{"setup", "unit", "median (of rounds)", "ratio (of rounds)", "CPU µs each", "peak MB", "written KiB each", "commits each", "writes/commit", "target"}
 
 func printRows(to io.Writer, rows []*row) {
 	table := tabwriter.NewWriter(to, 0, 1, 1, ' ', tabwriter.Debug)
@@ -207,7 +230,7 @@ func spread(median float64, values []float64) string {
 	case 1:
 		return number(median)
 	}
-	return fmt.Sprintf("%s (%s..%s)", number(median), number(slices.Min(values)), number(slices.Max(values)))
+	return fmt.Sprintf("%s (%s to %s)", number(median), number(slices.Min(values)), number(slices.Max(values)))
 }
 
 // number has three digits that count.

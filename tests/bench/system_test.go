@@ -36,27 +36,40 @@ const (
 // worker of its own.
 type system struct {
 	setup   setup
+	against setup // that its figures are held against; "" for its floor
 	url     string
 	servers []*suitetest.Server
 	client  *suitetest.Client
 	queue   *queueapi.Client
 	account *account
 	data    string // directory of SQLite files
+	// tasksDSN is the database of the schedulers, where they are processes of
+	// their own.
+	tasksDSN string
 	// wal is how many bytes the system's Postgres has logged; nil without one.
 	wal func() int64
 
-	versions atomic.Int64
+	dismissed func() // ends the heartbeats of the worker
+	versions  atomic.Int64
+}
+
+// dismiss takes the worker out.
+func (s *system) dismiss(b *testing.B) {
+	b.Helper()
+	s.dismissed()
+	require.NoError(b, s.client.Workers.Deregister(b.Context(), "bench"))
 }
 
 // workload is a flow as both kinds of system know it.
 type workload struct {
 	floor      string // what the floor knows it by
 	definition string
-	effects    int // of workers, for each task
+	effects    int    // of workers, for each task
+	end        string // status that a task comes to
 }
 
 // steps is the flow that most works are measured with.
-var steps = workload{floor: "steps-3", effects: 3, definition: `{
+var steps = workload{floor: "steps-3", effects: 3, end: "completed", definition: `{
   "start": "s1",
   "nodes": {
     "s1": {"kind": "executor", "service": "bench", "prep": {"input_key": "$params.n"}, "post": {"output_key": "s1"}},
@@ -69,6 +82,11 @@ var steps = workload{floor: "steps-3", effects: 3, definition: `{
 func newSystem(b *testing.B, kind setup) *system {
 	b.Helper()
 	s := &system{setup: kind, account: &account{tasks: map[string]*effects{}}, data: b.TempDir()}
+	b.Cleanup(func() { // last, when the servers have ended
+		if !b.Failed() {
+			require.Empty(b, s.account.tasks, "%s: effects of tasks that had ended", s.setup)
+		}
+	})
 	return s
 }
 
@@ -84,7 +102,7 @@ func (s *system) connect(b *testing.B, url string) {
 	require.NoError(b, err)
 }
 
-func (s *system) isFloor() bool { return s.setup == floorSQLite || s.setup == floorPostgres }
+func (s *system) isFloor() bool { return strings.HasPrefix(string(s.setup), "floor") }
 
 // start starts systems, one for each kind.
 func start(b *testing.B, kinds ...setup) []*system {
@@ -96,20 +114,22 @@ func start(b *testing.B, kinds ...setup) []*system {
 	return all
 }
 
+// named has a system shown under a name of its own, such as one in another
+// state.
+func (s *system) named(name, against setup) *system {
+	s.setup, s.against = name, against
+	return s
+}
+
 func startOne(b *testing.B, kind setup) *system {
 	b.Helper()
-	switch kind {
-	case floorSQLite:
-		return startFloor(b, kind)
-	case floorPostgres:
-		return startFloor(b, kind)
-	case allInOne:
+	if kind == allInOne {
 		return startAllInOne(b)
-	case fiveSQLite, fivePostgres:
+	}
+	if kind == fiveSQLite || kind == fivePostgres {
 		return startFive(b, kind)
 	}
-	require.FailNow(b, "no such setup", kind)
-	return nil
+	return startFloor(b, kind)
 }
 
 // buildFloor builds the floor for the benchmarks that share its owner.
@@ -149,11 +169,19 @@ func startAllInOne(b *testing.B) *system {
 	})
 	s.servers = []*suitetest.Server{server}
 	s.connect(b, server.URL)
-	register(b, s.client, pushWorker(b, s.account))
+	s.dismissed = register(b, s.client, pushWorker(b, s.account))
 	return s
 }
 
 func startFive(b *testing.B, kind setup) *system {
+	b.Helper()
+	tasks := suitetest.Addr(b)
+	return startServices(b, kind, []string{tasks}, "http://"+tasks)
+}
+
+// startServices starts the services as processes of their own, with schedulers
+// at these addresses, which all others reach at one URL.
+func startServices(b *testing.B, kind setup, schedulers []string, scheduler string) *system {
 	b.Helper()
 	s := newSystem(b, kind)
 	dsn := func(role string) string { return filepath.Join(s.data, role+".db") }
@@ -165,15 +193,17 @@ func startFive(b *testing.B, kind setup) *system {
 		s.servers = append(s.servers, server)
 		return server.URL
 	}
-	tasks := suitetest.Addr(b) // the queue-gateway is told of it first
+	s.tasksDSN = dsn("scheduler")
 	registry := serve(suitetest.Addr(b), suitetest.Registry, "--db="+dsn("registry"))
 	catalog := serve(suitetest.Addr(b), suitetest.Catalog, "--db="+dsn("catalog"))
-	queue := serve(suitetest.Addr(b), suitetest.Queue, "--db="+dsn("queue"), "--scheduler-url=http://"+tasks)
-	scheduler := serve(tasks, suitetest.Scheduler, "--db="+dsn("scheduler"),
-		"--registry-url="+registry, "--catalog-url="+catalog, "--queue-url="+queue)
+	queue := serve(suitetest.Addr(b), suitetest.Queue, "--db="+dsn("queue"), "--scheduler-url="+scheduler)
+	for _, addr := range schedulers {
+		serve(addr, suitetest.Scheduler, "--db="+s.tasksDSN,
+			"--registry-url="+registry, "--catalog-url="+catalog, "--queue-url="+queue)
+	}
 	s.connect(b, serve(suitetest.Addr(b), suitetest.Gateway,
 		"--registry-url="+registry, "--catalog-url="+catalog, "--scheduler-url="+scheduler, "--queue-url="+queue))
-	register(b, s.client, pushWorker(b, s.account))
+	s.dismissed = register(b, s.client, pushWorker(b, s.account))
 	return s
 }
 
@@ -227,6 +257,14 @@ func (u usage) since(before usage) usage {
 	return usage{
 		cpu: u.cpu - before.cpu, peak: u.peak, written: u.written - before.written,
 		commits: u.commits - before.commits, writes: u.writes - before.writes,
+	}
+}
+
+// and is what was used in two spans of time.
+func (u usage) and(other usage) usage {
+	return usage{
+		cpu: u.cpu + other.cpu, peak: max(u.peak, other.peak), written: u.written + other.written,
+		commits: u.commits + other.commits, writes: u.writes + other.writes,
 	}
 }
 

@@ -5,7 +5,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -24,9 +23,18 @@ func throughput(b *testing.B, r *report) {
 	for _, s := range systems {
 		s.flood(b, steps, inFlight, warmUp)
 	}
+	floods(b, r, systems, 3*time.Second)
+}
+
+// floods measures throughput.
+func floods(b *testing.B, r *report, systems []*system, d time.Duration) {
+	b.Helper()
 	byTurns(systems, func(round int, s *system) {
-		got := s.flood(b, steps, inFlight, span(3*time.Second))
-		r.add(figure{setup: s.setup, unit: tasksPerSecond, round: round, value: got.rate(), tasks: got.tasks, usage: got.usage})
+		got := s.flood(b, steps, inFlight, span(d))
+		r.add(figure{
+			setup: s.setup, against: s.against, unit: tasksPerSecond,
+			round: round, value: got.rate(), tasks: got.tasks, usage: got.usage,
+		})
 	})
 }
 
@@ -36,14 +44,32 @@ func latency(b *testing.B, r *report) {
 	for _, s := range systems {
 		s.oneByOne(b, warmUp)
 	}
-	byTurns(systems, func(round int, s *system) {
-		took, of := s.oneByOne(b, span(3*time.Second))
-		r.addPercentiles(s.setup, round, took, of)
-	})
+	latencies(b, r, systems)
+}
+
+// latencySlices are the parts of a round, in each of which all systems have
+// their turn: what holds up the disk for a second is then in all of them.
+const latencySlices = 3
+
+// latencies measures tasks one at a time.
+func latencies(b *testing.B, r *report, systems []*system) {
+	b.Helper()
+	for round := range *rounds {
+		took, used := map[*system][]time.Duration{}, map[*system]usage{}
+		for range latencySlices {
+			for _, s := range systems {
+				slice, of := s.oneByOne(b, span(time.Second))
+				took[s], used[s] = append(took[s], slice...), used[s].and(of)
+			}
+		}
+		for _, s := range systems {
+			r.addPercentiles(percentiles{setup: s.setup, against: s.against, round: round, took: took[s], usage: used[s]})
+		}
+	}
 }
 
 // oneByOne runs one task after the other and returns how long each took, from
-// its creation until its end is read, shortest first. The server is asked
+// its creation until its end is read. The server is asked
 // for the task only once the worker has answered the last step: to ask before
 // would take processor time from what is measured.
 func (s *system) oneByOne(b *testing.B, d time.Duration) (took []time.Duration, of usage) {
@@ -73,6 +99,5 @@ func (s *system) oneByOne(b *testing.B, d time.Duration) (took []time.Duration, 
 	require.Len(b, took, len(tasks))
 	s.awaitCount(b, version, "completed", len(tasks))
 	s.verify(b, version, steps, tasks)
-	slices.Sort(took)
 	return took, of
 }

@@ -132,8 +132,9 @@ func pushWorker(b *testing.B, a *account) string {
 	return server.URL
 }
 
-// register makes the worker known and keeps it so until the benchmark ends.
-func register(b *testing.B, client *suitetest.Client, url string) {
+// register makes the worker known and keeps it so until it is dismissed or the
+// benchmark ends.
+func register(b *testing.B, client *suitetest.Client, url string) (dismiss func()) {
 	b.Helper()
 	require.NoError(b, client.Workers.Register(b.Context(), registryapi.RegisterRequest{
 		ID: "bench", URL: url, Type: "http", Services: []string{service},
@@ -155,8 +156,10 @@ func register(b *testing.B, client *suitetest.Client, url string) {
 			}
 		}
 	}()
-	b.Cleanup(func() {
+	dismiss = func() {
 		stop()
 		<-ended
-	})
+	}
+	b.Cleanup(dismiss)
+	return dismiss
 }

@@ -32,6 +32,14 @@ var works = []struct {
 }{
 	{"W1", "throughput: 3-step HTTP flow, 64 in flight", throughput},
 	{"W2", "latency: 3-step HTTP flow, one at a time", latency},
+	{"W3", "pull: tasks of one queue node, 8 pull workers", pull},
+	{"W3l", "pickup: from creating a task until a waiting poll is answered, with 500 idle long polls", pickup},
+	{"W4", "history: W1 and W2 after finished tasks", afterHistory},
+	{"W5", "branches: one task with many, a hundred at a time", branches},
+	{"W6", "company: W1 beside 50,000 tasks that wait", besideWaiting},
+	{"W7", "creation: tasks that wait at their first node, 64 clients", creation},
+	{"W8", "schedulers: W1 with more of them, five processes and more, Postgres", schedulers},
+	{"memory", "memory and idleness: W1 for fifteen seconds, and then nothing", memory},
 }
 
 // BenchmarkWorks runs the suite and the floor by turns and prints how they

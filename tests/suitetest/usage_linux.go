@@ -1,6 +1,7 @@
 package suitetest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -20,12 +21,20 @@ type Usage struct {
 // Usage reads what Linux tells of the process, proc(5).
 func (p *Process) Usage(t testing.TB) Usage {
 	t.Helper()
-	return Usage{
-		CPU:      p.CPU(t),
-		Resident: p.field(t, "status", "VmRSS:") * 1024,
-		Peak:     p.field(t, "status", "VmHWM:") * 1024,
-		Written:  p.field(t, "io", "write_bytes:"),
+	resident, err1 := p.Resident()
+	peak, err2 := p.field("status", "VmHWM:")
+	written, err3 := p.field("io", "write_bytes:")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatalf("suitetest: %v", err)
 	}
+	return Usage{CPU: p.CPU(t), Resident: resident, Peak: peak * 1024, Written: written}
+}
+
+// Resident is how many bytes of the process are in memory. Any goroutine may
+// ask.
+func (p *Process) Resident() (int64, error) {
+	kibibytes, err := p.field("status", "VmRSS:")
+	return kibibytes * 1024, err
 }
 
 // ForgetPeak lets the peak begin anew from what is in memory now.
@@ -36,17 +45,16 @@ func (p *Process) ForgetPeak(t testing.TB) {
 	}
 }
 
-func (p *Process) field(t testing.TB, file, name string) int64 {
-	t.Helper()
+func (p *Process) field(file, name string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
 	if err != nil {
-		t.Fatalf("suitetest: %v", err)
+		return 0, err
 	}
 	_, rest, _ := strings.Cut(string(text), name)
 	line, _, _ := strings.Cut(rest, "\n")
 	n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(line, "kB")), 10, 64)
 	if err != nil {
-		t.Fatalf("suitetest: %s of %s: %v", name, p.name, err)
+		return 0, fmt.Errorf("%s of %s: %w", name, p.name, err)
 	}
-	return n
+	return n, nil
 }
