@@ -70,11 +70,14 @@ WHERE id < $1 AND name = $4 ORDER BY id DESC LIMIT $2 OFFSET $3`
 	countNamedFlowsSQL = `SELECT COUNT(*) FROM flows WHERE name = $1`
 )
 
+// afterAllFlows is greater than every id: where a list without a cursor begins.
+const afterAllFlows = "\U0010ffff"
+
 // ListFlows implements storage.Flows.
 func (f *Flows) ListFlows(ctx context.Context, query storage.FlowQuery) (storage.Page[storage.Flow], error) {
 	listSQL, countSQL := listFlowsSQL, countFlowsSQL
 	// One more than asked for tells whether the page is the last.
-	listArgs := []any{cmp.Or(query.Cursor, afterAllIDs), query.Limit + 1, query.Offset}
+	listArgs := []any{cmp.Or(query.Cursor, afterAllFlows), query.Limit + 1, query.Offset}
 	var countArgs []any
 	if query.Name != "" {
 		listSQL, countSQL = listNamedFlowsSQL, countNamedFlowsSQL

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -33,20 +32,17 @@ func (t *Tasks) ListTasks(ctx context.Context, query storage.TaskQuery) (storage
 // most MaxTotal, and those of the page. The oldest are counted: Postgres knows
 // of them that everybody sees them, and so reads the index alone.
 func listTasks(query storage.TaskQuery) (count, page Statement) {
-	where := selectTasks(query, afterAllIDs)
+	where := selectTasks(query, "")
 	count = Statement{Args: where.args, SQL: fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM tasks%s ORDER BY %s LIMIT %d) t`,
 		where.String(), strings.Join(where.order, ", "), storage.MaxTotal)}
 
-	where = selectTasks(query, cmp.Or(query.Cursor, afterAllIDs))
+	where = selectTasks(query, query.Cursor)
 	page.SQL = `SELECT ` + taskColumns + ` FROM tasks` + where.String() +
 		fmt.Sprintf(` ORDER BY %s DESC LIMIT $%d OFFSET $%d`, strings.Join(where.order, " DESC, "), len(where.args)+1, len(where.args)+2)
 	// One more than asked for tells whether the page is the last.
 	page.Args = append(where.args, query.Limit+1, query.Offset)
 	return count, page
 }
-
-// afterAllIDs is greater than every id: where a list without a cursor begins.
-const afterAllIDs = "\U0010ffff"
 
 const (
 	// Planners take a partial index for its very condition, not for a parameter
@@ -68,7 +64,8 @@ func selectTasks(query storage.TaskQuery, before string) taskSelection {
 		waitsFor, flow = "", ""
 	case query.WaitsFor == storage.WaitApproval:
 		s.terms = append(s.terms, waitsForApprovalSQL)
-		s.byID()
+		s.less("id", before)
+		s.order = []string{"id"}
 		waitsFor = ""
 	case query.Status.Terminal() && version != "":
 		s.equal("flow_version_id", version)
@@ -90,7 +87,8 @@ func selectTasks(query storage.TaskQuery, before string) taskSelection {
 		s.between("flow_id", flow)
 		flow = ""
 	default:
-		s.byID()
+		s.less("id", before)
+		s.order = []string{"id"}
 	}
 	s.among("status", status)
 	s.among("waits_for", waitsFor)
@@ -104,27 +102,26 @@ func selectTasks(query storage.TaskQuery, before string) taskSelection {
 type taskSelection struct {
 	conditions
 	order  []string
-	before string
-}
-
-func (s *taskSelection) byID() {
-	s.less("id", s.before)
-	s.order = []string{"id"}
+	before string // the cursor
 }
 
 // between asks for one value of an index's last column but the id, as a range
 // and in that column's order. For equal values the order would be that of ids
 // alone, and Postgres, not knowing the value, would rather read the primary key
 // backwards until it has met enough of them: all of the table where they are few.
-//
-// The pair is where the reading begins. Of it Postgres sees the first only, so
-// with < it would expect next to nothing; and of a range, little when it sees
-// both ends. SQLite sees no end in a NOT, and so begins at the pair.
 func (s *taskSelection) between(column, value string) {
-	n := len(s.args)
-	s.terms = append(s.terms, fmt.Sprintf("(%[1]s, id) <= ($%[2]d, $%[3]d) AND id <> $%[3]d AND %[1]s >= $%[2]d AND NOT %[1]s > $%[2]d", column, n+1, n+2))
-	s.args = append(s.args, value, s.before)
+	n := len(s.args) + 1
+	s.args = append(s.args, value)
 	s.order = []string{column, "id"}
+	if s.before == "" {
+		s.terms = append(s.terms, fmt.Sprintf("%[1]s >= $%[2]d AND %[1]s <= $%[2]d", column, n))
+		return
+	}
+	// The pair is where the reading begins. Postgres guesses by its first alone, so
+	// with < it would expect next to nothing; of a range it expects little when it
+	// sees both ends. SQLite sees no end in a NOT, and so begins at the pair.
+	s.terms = append(s.terms, fmt.Sprintf("(%[1]s, id) <= ($%[2]d, $%[3]d) AND id <> $%[3]d AND %[1]s >= $%[2]d AND NOT %[1]s > $%[2]d", column, n, n+1))
+	s.args = append(s.args, s.before)
 }
 
 // among picks from what the index has found. Of the bare column SQLite, which
