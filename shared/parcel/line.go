@@ -1,12 +1,22 @@
 package parcel
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/pocketflowgo/pocketflow/shared/pause"
+)
 
 const (
 	// lineItems and lineBytes are how many items a Line holds: they wait in
 	// memory while the peer is away.
 	lineItems = 4096
 	lineBytes = 64 << 20
+	// spacing is the least time from one Take to the next. Each is a call and a
+	// commit or two, whose cost hardly depends on how much goes along: in a stream
+	// of items a few milliseconds gather several, and a lone one does not wait.
+	spacing = 5 * time.Millisecond
 )
 
 // Line is what has just been made durable and waits in memory for its first
@@ -16,6 +26,7 @@ type Line[T any] struct {
 	items chan T
 	size  func(T) int
 	bytes atomic.Int64
+	taken time.Time // the last Take
 }
 
 // NewLine makes an empty line of items of that size in bytes.
@@ -40,8 +51,14 @@ func (l *Line[T]) Offer(item T) bool {
 // First is where the item at the head comes out. Hand it to Take.
 func (l *Line[T]) First() <-chan T { return l.items }
 
-// Take is the first item and those that wait behind it, up to most.
-func (l *Line[T]) Take(first T, most int) []T {
+// Take is the first item and those that wait behind it, up to most. It waits for
+// more when the Take before was a moment ago and ctx has not ended. One goroutine
+// takes.
+func (l *Line[T]) Take(ctx context.Context, first T, most int) []T {
+	if wait := spacing - time.Since(l.taken); wait > 0 {
+		pause.For(ctx, wait)
+	}
+	l.taken = time.Now()
 	taken := []T{first}
 	l.bytes.Add(-int64(l.size(first)))
 	for len(taken) < most {

@@ -1,7 +1,10 @@
 package parcel_test
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,8 +17,8 @@ func TestLine_GivesOutInOrderUpToAsMany(t *testing.T) {
 	for i := range 5 {
 		require.True(t, line.Offer(i))
 	}
-	require.Equal(t, []int{0, 1, 2}, line.Take(<-line.First(), 3))
-	require.Equal(t, []int{3, 4}, line.Take(<-line.First(), 3))
+	require.Equal(t, []int{0, 1, 2}, line.Take(t.Context(), <-line.First(), 3))
+	require.Equal(t, []int{3, 4}, line.Take(t.Context(), <-line.First(), 3))
 	require.Empty(t, line.First())
 }
 
@@ -26,7 +29,7 @@ func TestLine_TakesNoMoreThanItHasRoomFor(t *testing.T) {
 	require.True(t, line.Offer(large))
 	require.False(t, line.Offer(large))
 	require.True(t, line.Offer(1), "what was refused takes no room")
-	require.Equal(t, []int{large, 1}, line.Take(<-line.First(), 10))
+	require.Equal(t, []int{large, 1}, line.Take(t.Context(), <-line.First(), 10))
 	require.True(t, line.Offer(large), "what has left makes room")
 
 	small := parcel.NewLine(func(int) int { return 0 })
@@ -35,7 +38,33 @@ func TestLine_TakesNoMoreThanItHasRoomFor(t *testing.T) {
 		offered++
 	}
 	require.Positive(t, offered)
-	small.Take(<-small.First(), 1)
+	small.Take(t.Context(), <-small.First(), 1)
 	require.True(t, small.Offer(0))
 	require.False(t, small.Offer(0))
+}
+
+func TestLine_GathersAStreamAndDelaysNoLoneItem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		line := parcel.NewLine(func(int) int { return 1 })
+		began := time.Now()
+		require.True(t, line.Offer(1))
+		require.Equal(t, []int{1}, line.Take(t.Context(), <-line.First(), 10))
+		require.Equal(t, began, time.Now())
+
+		go func() {
+			for i := 2; i < 5; i++ {
+				line.Offer(i)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		require.Equal(t, []int{2, 3, 4}, line.Take(t.Context(), <-line.First(), 10))
+		require.Equal(t, 5*time.Millisecond, time.Since(began))
+
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.True(t, line.Offer(5))
+		require.Equal(t, []int{5}, line.Take(ended, <-line.First(), 10))
+		require.Equal(t, 5*time.Millisecond, time.Since(began), "nobody gathers at a stop")
+	})
 }

@@ -87,7 +87,7 @@ func (q *Queue) Complete(ctx context.Context, answers []Answer) (storage.Outcome
 			q.claimed.forget(job.Token)
 			if !heldUntil.IsZero() {
 				held := storage.HeldResult{JobID: job.ID, Until: heldUntil}
-				q.accepted.Offer(outgoing{held, job.TaskID, completions[n].Result})
+				q.accepted.Offer(outgoing{held, job.TaskID, completions[n].Result, anAnswer})
 			}
 		}
 	}

@@ -31,7 +31,20 @@ type outgoing struct {
 	storage.HeldResult
 	taskID  string
 	payload json.RawMessage
+	kind    resultKind
 }
+
+// resultKind says when a result is acknowledged.
+type resultKind string
+
+const (
+	// anAnswer is the one message that there ever is of its job: its receipt may
+	// wait for others.
+	anAnswer resultKind = "answer"
+	// anyResult may be of a death. A job that is requeued can bring another
+	// message soon, which a receipt that comes late would take away.
+	anyResult resultKind = "any"
+)
 
 func (o outgoing) size() int { return len(o.payload) }
 
@@ -47,9 +60,12 @@ func (q *Queue) deliver(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			q.deliverLast(ctx)
+			q.acknowledge(ctx)
 			return
+		case <-q.receipts.Due():
+			q.acknowledge(ctx)
 		case first := <-q.accepted.First():
-			q.deliverAll(ctx, q.accepted.Take(first, deliverBatch))
+			q.deliverAll(ctx, q.accepted.Take(ctx, first, deliverBatch))
 		case <-q.died:
 			scan.Reset(0)
 		case <-scan.C:
@@ -76,7 +92,7 @@ func (q *Queue) deliverLast(ctx context.Context) {
 	for {
 		select {
 		case first := <-q.accepted.First():
-			for _, p := range parcel.Pack(q.accepted.Take(first, deliverBatch), outgoing.size) {
+			for _, p := range parcel.Pack(q.accepted.Take(ctx, first, deliverBatch), outgoing.size) {
 				if q.hand(ctx, p) != nil {
 					return
 				}
@@ -84,6 +100,17 @@ func (q *Queue) deliverLast(ctx context.Context) {
 		default:
 			return
 		}
+	}
+}
+
+// acknowledge writes the receipts. What is not acknowledged is delivered again
+// when its hold is over.
+func (q *Queue) acknowledge(ctx context.Context) {
+	ctx, release := pause.Outlast(ctx, lastHand)
+	defer release()
+	err := q.receipts.Write(func(jobIDs []string) error { return q.store.AckResults(ctx, jobIDs) })
+	if err != nil {
+		q.log.Warn("results_not_acknowledged", zap.Error(err))
 	}
 }
 
@@ -119,7 +146,8 @@ func (q *Queue) readable(results []storage.JobResult, until time.Time) []outgoin
 			q.log.Error("result_unreadable", zap.String("job_id", r.JobID))
 			continue
 		}
-		out = append(out, outgoing{storage.HeldResult{JobID: r.JobID, Until: until}, r.TaskID, r.Payload})
+		held := storage.HeldResult{JobID: r.JobID, Until: until}
+		out = append(out, outgoing{held, r.TaskID, r.Payload, anyResult})
 	}
 	return out
 }
@@ -156,6 +184,7 @@ func (q *Queue) deliverParcel(ctx context.Context, p []outgoing) bool {
 		if tries == 1 {
 			q.log.Warn("results_not_delivered", zap.Int("results", len(p)), zap.Error(err))
 		}
+		q.acknowledge(ctx) // the others' holds go on
 		if !pause.For(ctx, retry.Next()) {
 			return false
 		}
@@ -196,15 +225,21 @@ func (q *Queue) deliverSingly(ctx context.Context, p []outgoing, cause error) bo
 	return true
 }
 
-// hand is one call, and the acknowledgement in the database. A failed
-// acknowledgement is repeated with the call, which is harmless. The call may
-// outlast the hold, as that of a large result may have to.
+// hand is one call, and the acknowledgement in the database of what cannot wait
+// for it. If that fails it is repeated with the call, which is harmless. The call
+// may outlast the hold, as that of a large result may have to.
 func (q *Queue) hand(ctx context.Context, p []outgoing) error {
-	results, jobIDs := make([]json.RawMessage, len(p)), make([]string, len(p))
+	results := make([]json.RawMessage, len(p))
+	var answers, others []string
 	bytes := 0
 	for i, o := range p {
-		results[i], jobIDs[i] = o.payload, o.JobID
+		results[i] = o.payload
 		bytes += len(o.payload)
+		if o.kind == anAnswer {
+			answers = append(answers, o.JobID)
+		} else {
+			others = append(others, o.JobID)
+		}
 	}
 	ctx, release := pause.Outlast(ctx, lastHand)
 	defer release()
@@ -215,5 +250,6 @@ func (q *Queue) hand(ctx context.Context, p []outgoing) error {
 	if err != nil {
 		return err
 	}
-	return q.store.AckResults(ctx, jobIDs)
+	q.receipts.Add(answers...)
+	return q.store.AckResults(ctx, others)
 }

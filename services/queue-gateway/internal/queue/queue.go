@@ -68,6 +68,7 @@ type Queue struct {
 	alarm    *alarm // wakes the watch
 	claimed  *claimed
 	accepted *parcel.Line[outgoing] // results that nobody has tried to deliver
+	receipts *parcel.Receipts       // of results; the delivery's own
 	died     chan struct{}          // kicks the delivery: a job's death is to be told
 	stopping chan struct{}          // closed when Run's context ends
 }
@@ -86,6 +87,7 @@ func New(store storage.Queue, scheduler Scheduler, cfg Config) *Queue {
 		alarm:    newAlarm(),
 		claimed:  newClaimed(),
 		accepted: parcel.NewLine(outgoing.size),
+		receipts: parcel.NewReceipts(),
 		died:     make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 	}

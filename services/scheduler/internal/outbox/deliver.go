@@ -29,7 +29,7 @@ func size(m storage.OutboxMessage) int { return len(m.Payload) }
 // withdrawals are jobs to take back, and the messages that say so.
 type withdrawals struct{ messageIDs, jobIDs []string }
 
-// deliver hands a batch over and acknowledges it. Jobs go before withdrawals:
+// deliver hands a batch over, to be acknowledged with others. Jobs go before withdrawals:
 // then a job that is withdrawn at once is on record as what it was.
 func (d *Deliverer) deliver(ctx context.Context, messages []storage.OutboxMessage) error {
 	jobs, taken := d.sort(messages)
@@ -84,7 +84,8 @@ func (d *Deliverer) put(ctx context.Context, p []storage.OutboxMessage) error {
 			ids[i] = m.ID
 		}
 		d.Metrics.delivered.Add(float64(len(ids)))
-		return d.acknowledge(ctx, ids)
+		d.receipts.Add(ids...)
+		return nil
 	case isAway(err) || ctx.Err() != nil:
 		return err
 	case len(p) > 1:
@@ -160,7 +161,17 @@ func (d *Deliverer) withdraw(ctx context.Context, taken withdrawals) error {
 		return err
 	}
 	d.Metrics.delivered.Add(float64(len(taken.jobIDs)))
-	return d.acknowledge(ctx, taken.messageIDs)
+	d.receipts.Add(taken.messageIDs...)
+	return nil
+}
+
+// writeReceipts acknowledges what has been delivered. What is not acknowledged
+// is delivered again when its time has come.
+func (d *Deliverer) writeReceipts(ctx context.Context) {
+	err := d.receipts.Write(func(ids []string) error { return d.acknowledge(ctx, ids) })
+	if err != nil && ctx.Err() == nil {
+		d.Log.Warn("outbox_not_acknowledged", zap.Error(err))
+	}
 }
 
 func (d *Deliverer) acknowledge(ctx context.Context, messageIDs []string) error {

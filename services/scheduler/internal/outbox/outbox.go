@@ -70,7 +70,8 @@ type Deps struct {
 // Deliverer delivers. Make it with New, then Run it.
 type Deliverer struct {
 	Deps
-	offered *parcel.Line[storage.OutboxMessage]
+	offered  *parcel.Line[storage.OutboxMessage]
+	receipts *parcel.Receipts // Run's own
 }
 
 // New makes a deliverer. It starts nothing.
@@ -79,7 +80,7 @@ func New(deps Deps) *Deliverer {
 		deps.Metrics = newMetrics()
 	}
 	size := func(m storage.OutboxMessage) int { return len(m.Payload) }
-	return &Deliverer{Deps: deps, offered: parcel.NewLine(size)}
+	return &Deliverer{Deps: deps, offered: parcel.NewLine(size), receipts: parcel.NewReceipts()}
 }
 
 // Offer hands over messages that have just been committed. It never blocks.
@@ -98,10 +99,11 @@ func (d *Deliverer) Run(ctx context.Context) {
 	messages := d.run(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastDelivery)
 	defer cancel()
+	defer func() { d.writeReceipts(last) }()
 	for d.deliver(last, messages) == nil {
 		select {
 		case first := <-d.offered.First():
-			messages = d.offered.Take(first, batch)
+			messages = d.offered.Take(last, first, batch)
 		default:
 			return
 		}
@@ -121,8 +123,10 @@ func (d *Deliverer) run(ctx context.Context) (messages []storage.OutboxMessage) 
 			select {
 			case <-ctx.Done():
 				return nil
+			case <-d.receipts.Due():
+				d.writeReceipts(context.WithoutCancel(ctx))
 			case first := <-d.offered.First():
-				messages = d.offered.Take(first, batch)
+				messages = d.offered.Take(ctx, first, batch)
 			case <-ticker.C:
 				messages = d.scan(ctx, started)
 				ticker.Reset(scanEvery)
@@ -146,6 +150,7 @@ func (d *Deliverer) run(ctx context.Context) (messages []storage.OutboxMessage) 
 				messages = nil // the scan tries them again, and others before that
 			}
 			failures++
+			d.writeReceipts(ctx)
 			pause.For(ctx, min(time.Duration(failures)*250*time.Millisecond, maxPause))
 			continue
 		}

@@ -240,7 +240,7 @@ func TestOffer_KeepsBoundedMemoryWhileNobodyDelivers(t *testing.T) {
 	}
 	waiting := d.offered.First()
 	require.Len(t, waiting, 7)
-	require.Len(t, d.offered.Take(<-waiting, batch), 7)
+	require.Len(t, d.offered.Take(t.Context(), <-waiting, batch), 7)
 	d.Offer([]storage.OutboxMessage{message})
 	require.Len(t, waiting, 1, "there is room again")
 }
