@@ -13,9 +13,10 @@ const (
 	// memory while the peer is away.
 	lineItems = 4096
 	lineBytes = 64 << 20
-	// spacing is the least time from one Take to the next. Each is a call and a
-	// commit or two, whose cost hardly depends on how much goes along: in a stream
-	// of items a few milliseconds gather several, and a lone one does not wait.
+	// spacing is the least time from one Take to the next in a stream of items. Each
+	// is a call and a commit or two, whose cost hardly depends on how much goes
+	// along, and a few milliseconds gather several. Items that come one by one, as
+	// the last Take tells, do not wait.
 	spacing = 5 * time.Millisecond
 )
 
@@ -26,7 +27,10 @@ type Line[T any] struct {
 	items chan T
 	size  func(T) int
 	bytes atomic.Int64
-	taken time.Time // the last Take
+
+	// Of the last Take: when it was, and whether it found more than one item.
+	taken  time.Time
+	stream bool
 }
 
 // NewLine makes an empty line of items of that size in bytes.
@@ -52,15 +56,16 @@ func (l *Line[T]) Offer(item T) bool {
 func (l *Line[T]) First() <-chan T { return l.items }
 
 // Take is the first item and those that wait behind it, up to most. It waits for
-// more when the Take before was a moment ago and ctx has not ended. One goroutine
-// takes.
-func (l *Line[T]) Take(ctx context.Context, first T, most int) []T {
-	if wait := spacing - time.Since(l.taken); wait > 0 {
+// more when the Take before was a moment ago and had several, and ctx has not
+// ended. One goroutine takes.
+func (l *Line[T]) Take(ctx context.Context, first T, most int) (taken []T) {
+	if wait := spacing - time.Since(l.taken); l.stream && wait > 0 {
 		pause.For(ctx, wait)
 	}
 	l.taken = time.Now()
-	taken := []T{first}
+	taken = append(taken, first)
 	l.bytes.Add(-int64(l.size(first)))
+	defer func() { l.stream = len(taken) > 1 }()
 	for len(taken) < most {
 		select {
 		case item := <-l.items:

@@ -48,23 +48,28 @@ func TestLine_GathersAStreamAndDelaysNoLoneItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := parcel.NewLine(func(int) int { return 1 })
 		began := time.Now()
-		require.True(t, line.Offer(1))
-		require.Equal(t, []int{1}, line.Take(t.Context(), <-line.First(), 10))
-		require.Equal(t, began, time.Now())
+		for i := range 3 {
+			require.True(t, line.Offer(i))
+			require.Equal(t, []int{i}, line.Take(t.Context(), <-line.First(), 10))
+		}
+		require.True(t, line.Offer(3))
+		require.True(t, line.Offer(4))
+		require.Equal(t, []int{3, 4}, line.Take(t.Context(), <-line.First(), 10))
+		require.Equal(t, began, time.Now(), "so far they come one by one")
 
 		go func() {
-			for i := 2; i < 5; i++ {
+			for i := 5; i < 8; i++ {
 				line.Offer(i)
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 			}
 		}()
-		require.Equal(t, []int{2, 3, 4}, line.Take(t.Context(), <-line.First(), 10))
+		require.Equal(t, []int{5, 6, 7}, line.Take(t.Context(), <-line.First(), 10))
 		require.Equal(t, 5*time.Millisecond, time.Since(began))
 
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.True(t, line.Offer(5))
-		require.Equal(t, []int{5}, line.Take(ended, <-line.First(), 10))
+		require.True(t, line.Offer(8))
+		require.Equal(t, []int{8}, line.Take(ended, <-line.First(), 10))
 		require.Equal(t, 5*time.Millisecond, time.Since(began), "nobody gathers at a stop")
 	})
 }

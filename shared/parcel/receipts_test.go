@@ -18,7 +18,7 @@ func TestReceipts_AreWrittenTogether(t *testing.T) {
 		began := time.Now()
 		r.Add()
 		r.Add("a", "b")
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		r.Add("c")
 		<-r.Due()
 		require.Equal(t, 100*time.Millisecond, time.Since(began), "the first waits no longer because of the last")
