@@ -19,10 +19,11 @@ func creation(b *testing.B, r *report) {
 	for _, s := range systems {
 		s.createOnly(b, warmUp)
 	}
-	byTurns(systems, func(round int, s *system) {
-		got := s.createOnly(b, span(2*time.Second))
-		r.add(figure{setup: s.setup, unit: tasksPerSecond, round: round, value: got.rate(), tasks: got.tasks, usage: got.usage})
-	})
+	turns{
+		systems: systems, span: 3 * time.Second,
+		measure: func(s *system, d time.Duration) sample { return s.createOnly(b, d) },
+		record:  r.addRate,
+	}.run()
 }
 
 // createOnly has tasks created and nothing done with them.

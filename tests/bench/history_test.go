@@ -15,6 +15,7 @@ import (
 	_ "modernc.org/sqlite" //nolint:depguard // the database/sql driver "sqlite", as before
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
 const (
@@ -54,7 +55,7 @@ func besideWaiting(b *testing.B, r *report) {
 	for _, s := range systems {
 		s.flood(b, steps, inFlight, warmUp)
 	}
-	floods(b, r, systems, 2*time.Second)
+	floods(b, r, systems, 3*time.Second)
 
 	// Its heartbeats are written now and then.
 	for _, s := range systems {
@@ -65,8 +66,8 @@ func besideWaiting(b *testing.B, r *report) {
 	<-time.After(quietFor)
 	for i, s := range systems {
 		used := s.usage(b).since(before[i])
-		r.add(figure{setup: s.setup, against: s.against, unit: commits, value: used.commits})
-		r.add(figure{setup: s.setup, against: s.against, unit: kibibytes, value: float64(used.written) / 1024})
+		r.add(figure{setup: s.setup, against: s.against, unit: idleCommits, value: used.commits})
+		r.add(figure{setup: s.setup, against: s.against, unit: idleKiB, value: float64(used.written) / 1024})
 	}
 }
 
@@ -104,7 +105,7 @@ func (s *system) multiply(b *testing.B, want int) int {
 	s.client.AwaitWorker(b, service)
 	page, err := s.client.Tasks.ListTasks(b.Context(), schedulerapi.TasksQuery{PageSize: 1})
 	require.NoError(b, err)
-	require.Equal(b, have, page.Total, "tasks that the server has")
+	require.GreaterOrEqual(b, page.Total, min(have, storage.MaxTotal), "tasks that the server has")
 	return have
 }
 

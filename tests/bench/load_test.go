@@ -22,7 +22,7 @@ const (
 	// once the worker has carried out all.
 	countEvery = 10 * time.Millisecond
 	// readBack is how many tasks of a measurement are read one by one.
-	readBack = 300
+	readBack = 100
 )
 
 // paramsOf are the params of a task: its number, and what makes it the size of
@@ -35,10 +35,17 @@ func paramsOf(n int64) json.RawMessage {
 type sample struct {
 	tasks int
 	took  time.Duration
+	each  []time.Duration // what each took, where they are measured one by one
 	usage usage
 }
 
-func (s sample) rate() float64 { return float64(s.tasks) / s.took.Seconds() }
+// and is both measurements as one.
+func (s sample) and(other sample) sample {
+	return sample{
+		tasks: s.tasks + other.tasks, took: s.took + other.took,
+		each: append(s.each, other.each...), usage: s.usage.and(other.usage),
+	}
+}
 
 // made is a task that was created, and the number that it was given.
 type made struct {

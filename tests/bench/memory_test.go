@@ -44,7 +44,7 @@ func memory(b *testing.B, r *report) {
 	<-time.After(idleFor)
 	used := s.usage(b).since(before)
 	add("idle after W1", megabytes, resident())
-	add("idle after W1", perCent, 100*used.cpu.Seconds()/idleFor.Seconds())
+	add("idle after W1", cpuShare, 100*used.cpu.Seconds()/idleFor.Seconds())
 }
 
 // sampleMemory looks at what a process holds, in MB, until the function that it

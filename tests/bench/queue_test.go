@@ -47,13 +47,13 @@ func pull(b *testing.B, r *report) {
 		for _, s := range systems {
 			s.pulled(b, mode.batch, mode.inFlight, warmUp)
 		}
-		byTurns(systems, func(round int, s *system) {
-			got := s.pulled(b, mode.batch, mode.inFlight, span(2*time.Second))
-			r.add(figure{
-				setup: s.setup + mode.name, against: floorSQLite + mode.name, unit: tasksPerSecond,
-				round: round, value: got.rate(), tasks: got.tasks, usage: got.usage,
-			})
-		})
+		turns{
+			systems: systems, span: 3 * time.Second,
+			measure: func(s *system, d time.Duration) sample { return s.pulled(b, mode.batch, mode.inFlight, d) },
+			record: func(round int, s *system, got sample) {
+				r.addRate(round, &system{setup: s.setup + mode.name, against: floorSQLite + mode.name}, got)
+			},
+		}.run()
 	}
 }
 
@@ -123,10 +123,11 @@ func pickup(b *testing.B, r *report) {
 		idle(b, s)
 		s.pickups(b, warmUp)
 	}
-	byTurns(systems, func(round int, s *system) {
-		took := s.pickups(b, span(2*time.Second))
-		r.addPercentiles(percentiles{setup: s.setup, round: round, took: took})
-	})
+	turns{
+		systems: systems, span: 3 * time.Second,
+		measure: func(s *system, d time.Duration) sample { return s.pickups(b, d) },
+		record:  r.addPercentiles,
+	}.run()
 }
 
 // idle has many long polls wait for work that never comes until the benchmark
@@ -156,8 +157,10 @@ func idle(b *testing.B, s *system) {
 
 // pickups orders one job after the other for a worker that waits for it, and
 // returns how long each took to be with it.
-func (s *system) pickups(b *testing.B, d time.Duration) (took []time.Duration) {
+func (s *system) pickups(b *testing.B, d time.Duration) (all sample) {
 	b.Helper()
+	s.forgetPeak(b)
+	before := s.usage(b)
 	version := s.version(b, oneJob)
 	arrived := make(chan time.Time, 1)
 	ctx, stop := context.WithCancel(b.Context())
@@ -172,11 +175,12 @@ func (s *system) pickups(b *testing.B, d time.Duration) (took []time.Duration) {
 		var err error
 		task.id, err = s.client.Tasks.CreateTask(b.Context(), schedulerapi.CreateTaskRequest{FlowVersionID: version, Params: paramsOf(task.n)})
 		require.NoError(b, err)
-		took = append(took, (<-arrived).Sub(begin))
+		all.each = append(all.each, (<-arrived).Sub(begin))
 		tasks = append(tasks, task)
 	}
 	s.awaitCount(b, version, "completed", len(tasks))
 	stop()
 	require.NoError(b, polling.Wait())
-	return took
+	all.tasks, all.usage = len(tasks), s.usage(b).since(before)
+	return all
 }

@@ -24,10 +24,11 @@ const (
 	msP99          unit = "ms, p99"
 	usPerBranch    unit = "µs/branch"
 	times          unit = "times" // one figure is so many times another
-	perCent        unit = "%"
+	lockShare      unit = "% of sessions wait for a lock"
+	cpuShare       unit = "% of a processor"
 	megabytes      unit = "MB"
-	kibibytes      unit = "KiB"
-	commits        unit = "commits"
+	idleKiB        unit = "KiB written in 5 idle s"
+	idleCommits    unit = "commits in 5 idle s"
 )
 
 // figure is what one measurement of one round came to.
@@ -92,24 +93,22 @@ func (r *report) add(f figure) {
 	at.total = at.total.and(f.usage)
 }
 
-// percentiles are the times that tasks took.
-type percentiles struct {
-	setup, against setup
-	round          int
-	took           []time.Duration
-	usage          usage
+// addRate notes how many tasks a second there were.
+func (r *report) addRate(round int, s *system, got sample) {
+	r.add(figure{
+		setup: s.setup, against: s.against, unit: tasksPerSecond,
+		round: round, value: float64(got.tasks) / got.took.Seconds(), tasks: got.tasks, usage: got.usage,
+	})
 }
 
-// addPercentiles notes the median and the 99th percentile.
-func (r *report) addPercentiles(p percentiles) {
-	took := p.took
+// addPercentiles notes the median and the 99th percentile of what tasks took.
+func (r *report) addPercentiles(round int, s *system, got sample) {
+	took := got.each
 	slices.Sort(took)
-	p50 := figure{setup: p.setup, against: p.against, unit: msP50, round: p.round, value: ms(took[len(took)/2])}
+	p50 := figure{setup: s.setup, against: s.against, unit: msP50, round: round, value: ms(took[len(took)/2])}
 	p99 := p50
 	p99.unit, p99.value = msP99, ms(took[len(took)*99/100])
-	if p.usage != (usage{}) {
-		p50.tasks, p50.usage = len(took), p.usage
-	}
+	p50.tasks, p50.usage = got.tasks, got.usage
 	r.add(p50)
 	r.add(p99)
 }

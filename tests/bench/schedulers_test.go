@@ -35,17 +35,21 @@ func schedulers(b *testing.B, r *report) {
 		systems[i] = startServices(b, fivePostgres, addrs, balance(b, addrs)).named(schedulersOf(i+1), schedulersOf(1))
 		systems[i].flood(b, steps, inFlight, warmUp)
 	}
-	byTurns(systems, func(round int, s *system) {
-		waits := watchLocks(b, s)
-		got := s.flood(b, steps, inFlight, span(3*time.Second))
-		r.add(figure{
-			setup: s.setup, against: s.against, unit: tasksPerSecond,
-			round: round, value: got.rate(), tasks: got.tasks, usage: got.usage,
-		})
-		locks := waits()
-		r.add(figure{setup: s.setup, against: s.setup, unit: perCent, round: round, value: 100 * locks.share()})
-		require.Zero(b, locks.deadlocks, "deadlocks of %s", s.setup)
-	})
+	seen := map[*system]locks{} // in all rounds so far: those of one are few
+	turns{
+		systems: systems, span: 3 * time.Second,
+		measure: func(s *system, d time.Duration) sample {
+			stop := watchLocks(b, s)
+			got := s.flood(b, steps, inFlight, d)
+			seen[s] = seen[s].and(stop())
+			return got
+		},
+		record: func(round int, s *system, got sample) {
+			r.addRate(round, s, got)
+			r.add(figure{setup: s.setup, against: s.setup, unit: lockShare, round: round, value: 100 * seen[s].share()})
+			require.Zero(b, seen[s].deadlocks, "deadlocks of %s", s.setup)
+		},
+	}.run()
 }
 
 func schedulersOf(n int) setup {
@@ -57,6 +61,10 @@ func schedulersOf(n int) setup {
 
 // locks are what the sessions of a database were seen to do.
 type locks struct{ active, waiting, deadlocks int }
+
+func (l locks) and(other locks) locks {
+	return locks{active: l.active + other.active, waiting: l.waiting + other.waiting, deadlocks: other.deadlocks}
+}
 
 // share is how much of their time sessions wait for the locks of others.
 func (l locks) share() float64 { return float64(l.waiting) / float64(max(l.active, 1)) }

@@ -53,14 +53,14 @@ var targets = []target{
 	{work: "W5", setup: allInOne + foreachOf + growth, unit: times, of: ofMedian, most: 1.2},
 	{work: "W5", setup: allInOne + parallelOf + growth, unit: times, of: ofMedian, most: 1.2},
 	{work: "W6", setup: withWaiting, unit: tasksPerSecond, of: ofRatio, least: 0.9},
-	{work: "W6", setup: withWaiting, unit: commits, of: ofRatio, most: sameCount},
-	{work: "W6", setup: withWaiting, unit: kibibytes, of: ofMedian, most: nothing},
+	{work: "W6", setup: withWaiting, unit: idleCommits, of: ofRatio, most: sameCount},
+	{work: "W6", setup: withWaiting, unit: idleKiB, of: ofMedian, most: nothing},
 	{work: "W8", setup: "2 schedulers", unit: tasksPerSecond, of: ofRatio, least: sameRate},
-	{work: "W8", setup: "2 schedulers", unit: perCent, of: ofMedian, most: 1},
+	{work: "W8", setup: "2 schedulers", unit: lockShare, of: ofMedian, most: 1},
 	{work: "memory", setup: "peak in W1", unit: megabytes, of: ofMedian, most: 120},
 	{work: "memory", setup: "last third of W1 to first", unit: times, of: ofMedian, most: 1.1},
 	{work: "memory", setup: "idle after W1", unit: megabytes, of: ofMedian, most: 40},
-	{work: "memory", setup: "idle after W1", unit: perCent, of: ofMedian, most: 0.5},
+	{work: "memory", setup: "idle after W1", unit: cpuShare, of: ofMedian, most: 0.5},
 }
 
 // verdict tells whether a row meets a target.

@@ -15,6 +15,9 @@ const (
 	inFlight = 64
 	// warmUp is left out of what is measured: connections, plans, caches.
 	warmUp = 500 * time.Millisecond
+	// askPause is what passes before a client that waits for the end of its task
+	// asks again.
+	askPause = 200 * time.Microsecond
 )
 
 // throughput is W1.
@@ -29,13 +32,11 @@ func throughput(b *testing.B, r *report) {
 // floods measures throughput.
 func floods(b *testing.B, r *report, systems []*system, d time.Duration) {
 	b.Helper()
-	byTurns(systems, func(round int, s *system) {
-		got := s.flood(b, steps, inFlight, span(d))
-		r.add(figure{
-			setup: s.setup, against: s.against, unit: tasksPerSecond,
-			round: round, value: got.rate(), tasks: got.tasks, usage: got.usage,
-		})
-	})
+	turns{
+		systems: systems, span: d,
+		measure: func(s *system, d time.Duration) sample { return s.flood(b, steps, inFlight, d) },
+		record:  r.addRate,
+	}.run()
 }
 
 // latency is W2.
@@ -47,32 +48,21 @@ func latency(b *testing.B, r *report) {
 	latencies(b, r, systems)
 }
 
-// latencySlices are the parts of a round, in each of which all systems have
-// their turn: what holds up the disk for a second is then in all of them.
-const latencySlices = 3
-
 // latencies measures tasks one at a time.
 func latencies(b *testing.B, r *report, systems []*system) {
 	b.Helper()
-	for round := range *rounds {
-		took, used := map[*system][]time.Duration{}, map[*system]usage{}
-		for range latencySlices {
-			for _, s := range systems {
-				slice, of := s.oneByOne(b, span(time.Second))
-				took[s], used[s] = append(took[s], slice...), used[s].and(of)
-			}
-		}
-		for _, s := range systems {
-			r.addPercentiles(percentiles{setup: s.setup, against: s.against, round: round, took: took[s], usage: used[s]})
-		}
-	}
+	turns{
+		systems: systems, span: 3 * time.Second,
+		measure: func(s *system, d time.Duration) sample { return s.oneByOne(b, d) },
+		record:  r.addPercentiles,
+	}.run()
 }
 
 // oneByOne runs one task after the other and returns how long each took, from
 // its creation until its end is read. The server is asked
-// for the task only once the worker has answered the last step: to ask before
-// would take processor time from what is measured.
-func (s *system) oneByOne(b *testing.B, d time.Duration) (took []time.Duration, of usage) {
+// for the task only once the worker has answered the last step, and not without
+// a pause: to ask takes processor time from what is measured.
+func (s *system) oneByOne(b *testing.B, d time.Duration) (all sample) {
 	b.Helper()
 	version := s.version(b, steps)
 	s.forgetPeak(b)
@@ -87,17 +77,18 @@ func (s *system) oneByOne(b *testing.B, d time.Duration) (took []time.Duration, 
 				return err
 			case got.Status == "completed":
 				now := time.Now()
-				took = append(took, now.Sub(began))
+				all.each = append(all.each, now.Sub(began))
 				began = now // the next is created at once
 				return nil
 			case got.FinishedAt != 0:
 				return fmt.Errorf("task %s is %s", task.id, got.Status)
 			}
+			<-time.After(askPause)
 		}
 	})
-	of = s.usage(b).since(before)
-	require.Len(b, took, len(tasks))
+	all.usage, all.tasks = s.usage(b).since(before), len(tasks)
+	require.Len(b, all.each, len(tasks))
 	s.awaitCount(b, version, "completed", len(tasks))
 	s.verify(b, version, steps, tasks)
-	return took, of
+	return all
 }

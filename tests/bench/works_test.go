@@ -79,12 +79,29 @@ func names() []string {
 // span is how long a measurement takes that takes this long by default.
 func span(d time.Duration) time.Duration { return time.Duration(float64(d) * *scale) }
 
-// byTurns has each system measured once in each round, each time another one
-// first.
-func byTurns(systems []*system, measure func(round int, s *system)) {
+// slicesOfRound are the parts of a round. In each all systems have their turn, so that
+// what holds up the machine for a second or two is in all of them.
+const slicesOfRound = 3
+
+// turns are measurements that systems take by turns.
+type turns struct {
+	systems []*system
+	span    time.Duration // of one system in a round
+	measure func(s *system, d time.Duration) sample
+	record  func(round int, s *system, got sample)
+}
+
+func (t turns) run() {
 	for round := range *rounds {
-		for i := range systems {
-			measure(round, systems[(round+i)%len(systems)])
+		got := map[*system]sample{}
+		for slice := range slicesOfRound {
+			for i := range t.systems {
+				s := t.systems[(round+slice+i)%len(t.systems)]
+				got[s] = got[s].and(t.measure(s, span(t.span)/slicesOfRound))
+			}
+		}
+		for _, s := range t.systems {
+			t.record(round, s, got[s])
 		}
 	}
 }
