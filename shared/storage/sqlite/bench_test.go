@@ -11,6 +11,12 @@ import (
 	"github.com/pocketflowgo/pocketflow/shared/storage/storagetest"
 )
 
+func newTasks(b *testing.B) storage.Tasks { return openTasks(b, endedTasks(b, 0)) }
+
+func BenchmarkTasks_MillionFinished(b *testing.B) {
+	storagetest.CompareTasks(b, newTasks(b), openTasks(b, endedTasks(b, storagetest.BenchFinished)))
+}
+
 func BenchmarkTasks(b *testing.B) {
 	storagetest.BenchmarkTasks(b, func(b *testing.B) storage.Tasks {
 		source := "sqlite://" + filepath.Join(b.TempDir(), "scheduler.db")

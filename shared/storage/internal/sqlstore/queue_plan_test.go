@@ -1,28 +1,11 @@
 package sqlstore
 
 import (
-	"database/sql"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
-
-	"github.com/pressly/goose/v3"
-	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 
 	"github.com/pocketflowgo/pocketflow/migrations"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
-
-// planned is a statement of the queue that runs for each poll, answer or list,
-// and what each step of it that reads may read.
-type planned struct {
-	sql      string
-	args     []any
-	sqlite   []string
-	postgres []string // indexes; those of service_limits left out
-}
 
 // queueStatements are all of them.
 func queueStatements() map[string]planned {
@@ -79,72 +62,5 @@ func queueStatements() map[string]planned {
 // the index of its status, in the order it wants, and nothing besides.
 func TestQueuePlans_ReadTheirIndexAlone(t *testing.T) {
 	t.Parallel()
-	db := migrated(t, migrations.Queue)
-	for name, test := range queueStatements() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			plan := slices.DeleteFunc(explain(t, db, test.sql, test.args...), func(step string) bool {
-				return strings.HasPrefix(step, "SCALAR SUBQUERY") || strings.HasPrefix(step, "CORRELATED SCALAR SUBQUERY") // its own steps follow
-			})
-			require.Len(t, plan, len(test.sqlite), "a step for each, so no sort either: %v", plan)
-			for i, step := range test.sqlite {
-				require.Contains(t, plan[i], step)
-			}
-		})
-	}
-}
-
-func TestFlowPlans_ReadTheirIndexAlone(t *testing.T) {
-	t.Parallel()
-	db := migrated(t, migrations.Catalog)
-	for name, test := range map[string]struct {
-		sql   string
-		index string
-		args  []any
-	}{
-		"find":       {findFlowSQL, "flows_name (name=?)", []any{"n"}},
-		"list":       {listFlowsSQL, "(id<?)", []any{"i", 1, 0}},
-		"list named": {listNamedFlowsSQL, "flows_name (name=? AND id<?)", []any{"i", 1, 0, "n"}},
-		"number":     {nextVersionSQL, "COVERING INDEX flow_versions_number (flow_id=?)", []any{"f"}},
-		"latest":     {resolveLatestSQL, "flow_versions_number (flow_id=?)", []any{"f"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			plan := explain(t, db, test.sql, test.args...)
-			text := strings.Join(plan, "\n")
-			require.Contains(t, text, test.index)
-			require.NotContains(t, text, "SCAN")
-			require.NotContains(t, text, "TEMP B-TREE")
-		})
-	}
-}
-
-func migrated(t *testing.T, service string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "plan.db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	files, err := migrations.FS(service, migrations.SQLite)
-	require.NoError(t, err)
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	require.NoError(t, err)
-	_, err = provider.Up(t.Context())
-	require.NoError(t, err)
-	return db
-}
-
-func explain(t *testing.T, db *sql.DB, query string, args ...any) []string {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
-	require.NoError(t, err)
-	defer rows.Close()
-	var plan []string
-	for rows.Next() {
-		var id, parent, unused int
-		var step string
-		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
-		plan = append(plan, step)
-	}
-	require.NoError(t, rows.Err())
-	return plan
+	readTheirIndexAloneOnSQLite(t, migrated(t, migrations.Queue), queueStatements())
 }

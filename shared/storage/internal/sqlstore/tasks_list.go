@@ -48,7 +48,7 @@ const (
 	// Planners take a partial index for its very condition, not for a parameter
 	// that might be equal.
 	waitsForApprovalSQL = `waits_for = 'approval'`
-	endedSQL            = `status NOT IN ('pending', 'running', 'waiting', 'waiting_queue', 'canceling')`
+	endedSQL            = `status <> 'pending' AND status <> 'running' AND status <> 'waiting' AND status <> 'waiting_queue' AND status <> 'canceling'`
 )
 
 // selectTasks chooses the index that a query is answered from, and writes the
