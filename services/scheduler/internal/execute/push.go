@@ -33,23 +33,21 @@ type Pool interface {
 
 // push calls workers over HTTP.
 type push struct {
-	pool    Pool
-	client  *http.Client
-	metrics *Metrics
+	pool Pool
+	// transport follows no redirect: one could lead to where no worker was
+	// allowed to register.
+	transport *http.Transport
+	metrics   *Metrics
 }
 
 func newPush(pool Pool, metrics *Metrics) *push {
-	return &push{pool: pool, metrics: metrics, client: &http.Client{
-		Transport: &http.Transport{
-			// A name that was fit to register may resolve to what is not.
-			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: netguard.Control}).DialContext,
-			MaxIdleConns:        2048,
-			MaxIdleConnsPerHost: 512,
-			IdleConnTimeout:     90 * time.Second,
-			TLSHandshakeTimeout: 5 * time.Second,
-		},
-		// A redirect could lead to where no worker was allowed to register.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return &push{pool: pool, metrics: metrics, transport: &http.Transport{
+		// A name that was fit to register may resolve to what is not.
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: netguard.Control}).DialContext,
+		MaxIdleConns:        2048,
+		MaxIdleConnsPerHost: 512,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 5 * time.Second,
 	}}
 }
 
@@ -162,7 +160,7 @@ func (p *push) call(ctx context.Context, c call) (result failure, moveOn bool) {
 	}
 	req.Header = headers(c)
 	tracing.Send(ctx, req.Header)
-	resp, err := p.client.Do(req)
+	resp, err := p.transport.RoundTrip(req)
 	if err != nil {
 		return p.callFailed(ctx, c, err)
 	}

@@ -103,10 +103,10 @@ func (r *Runner) createAndStart(ctx context.Context, task storage.Task, version 
 		return outcome, nil
 	}
 	driving = true
-	go func() {
+	r.crew.Go(func() {
 		defer letGo()
 		d.run(holdCtx, s.work)
-	}()
+	})
 	return outcome, nil
 }
 

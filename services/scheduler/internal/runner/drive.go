@@ -142,7 +142,9 @@ func (d *drive) carryOut(ctx context.Context, work work) {
 func (d *drive) begun(ctx context.Context, runID string, do func(context.Context) (engine.Event, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	d.running[runID] = cancel
-	d.group.Go(func() {
+	d.group.Add(1)
+	d.r.crew.Go(func() {
+		defer d.group.Done()
 		defer cancel()
 		event, err := do(ctx)
 		if err != nil {

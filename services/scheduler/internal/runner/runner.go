@@ -98,6 +98,7 @@ type Runner struct {
 	Deps
 
 	recent   *recent
+	crew     *crew
 	wake     chan struct{}  // cap 1: poll now
 	look     chan struct{}  // cap 1: poll soon
 	stopping chan struct{}  // closed: start nothing new
@@ -123,7 +124,7 @@ func New(config Config, deps Deps) *Runner {
 		deps.Metrics = newMetrics()
 	}
 	return &Runner{
-		Config: config, Deps: deps, recent: newRecent(),
+		Config: config, Deps: deps, recent: newRecent(), crew: newCrew(),
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), stopping: make(chan struct{}),
 		holding: map[string]*held{}, passing: map[string]bool{},
 	}
@@ -164,6 +165,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.drain()
 	stop()
 	loops.Wait()
+	r.crew.dismiss()
 	return nil
 }
 

@@ -20,11 +20,11 @@ import (
 // the caller has reserved.
 func (r *Runner) start(task storage.Task, extent extent) *held {
 	ctx, h := r.hold(task.ID, task.Lease.Epoch)
-	go func() {
+	r.crew.Go(func() {
 		defer r.free(1)
 		defer r.letGo(h)
 		r.take(ctx, h, task, extent)
-	}()
+	})
 	return h
 }
 
