@@ -250,6 +250,10 @@ type Queue interface {
 	// there is none.
 	NextChange(ctx context.Context, now time.Time) (time.Time, error)
 
+	// ReadyServices returns those of the services that have a ready job, which a
+	// limit may hide, in the order given; never nil.
+	ReadyServices(ctx context.Context, services []string, now time.Time) ([]string, error)
+
 	// ClaimResults returns up to limit result messages whose NextAt has come,
 	// earliest first, after moving their NextAt to until and counting the
 	// attempt. Two claimers never get one message before that. A new message's

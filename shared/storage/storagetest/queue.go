@@ -60,6 +60,7 @@ func RunQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		"ExpireClaims_EarliestFirstUpToLimit":        expireLimit,
 		"ExpireClaims_DeadIsForGood":                 expireDeadIsFinal,
 		"NextChange_IsTheEarliestOfBoth":             nextChange,
+		"ReadyServices_HaveAJobForWhoAsksNow":        readyServices,
 		"ClaimResults_DueOnesOnce":                   resultsDue,
 		"ClaimResults_TwoClaimersNeverGetOneMessage": resultsConcurrently,
 		"CompleteJobs_HoldsTheMessageForTheCaller":   resultsHeldFromTheStart,
@@ -297,6 +298,9 @@ func queueEmptyBatches(t *testing.T, store storage.Queue) {
 	require.NoError(t, store.PutJobs(ctx, nil))
 	require.NoError(t, store.AckResults(ctx, nil))
 	require.NoError(t, store.ReleaseClaims(ctx, nil))
+	ready, err := store.ReadyServices(ctx, nil, at(1))
+	require.NoError(t, err)
+	require.Equal(t, []string{}, ready)
 	jobs, err := store.GetJobs(ctx, nil)
 	require.NoError(t, err)
 	require.Empty(t, jobs)

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -401,4 +402,22 @@ func withdrawRacesCompletion(t *testing.T, store storage.Queue) {
 		}
 	}
 	require.Len(t, results(t, store), accepted)
+}
+
+func readyServices(t *testing.T, store storage.Queue) {
+	ready := func(now int) []string {
+		t.Helper()
+		services, err := store.ReadyServices(t.Context(), []string{"b", "none", "claimed", "no\x00text", "a"}, at(now))
+		require.NoError(t, err)
+		return services
+	}
+	require.Equal(t, []string{}, ready(1000))
+	put(t, store, slices.Concat(jobsOf("a", 10, 2), jobsOf("b", 20, 1), jobsOf("claimed", 30, 1), jobsOf("unasked", 1, 1))...)
+	require.Equal(t, []string{}, ready(9))
+	require.Equal(t, []string{"a"}, ready(10))
+	require.Equal(t, []string{"b", "claimed", "a"}, ready(30))
+	require.Len(t, claim(t, store, claimAt(at(30), 1, "claimed")), 1)
+	setLimit(t, store, storage.ServiceLimit{Service: "a", MaxClaimed: 1, UpdatedAt: at(30)})
+	require.Len(t, claim(t, store, claimAt(at(30), 1, "a")), 1)
+	require.Equal(t, []string{"b", "a"}, ready(30), "a limit hides its jobs from claims alone")
 }

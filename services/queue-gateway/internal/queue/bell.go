@@ -1,6 +1,10 @@
 package queue
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // bell wakes polls that wait for jobs of a service.
 //
@@ -68,24 +72,11 @@ func (b *bell) ringOn(w *waiter) {
 	b.wakeEach(w.sought, min(w.round+1, 2), w.round+1)
 }
 
-// ringAll has somebody look for jobs of every service that is waited for, by
-// waking few: one poll looks for all its services.
-func (b *bell) ringAll() {
+// services are those that are waited for.
+func (b *bell) services() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	looked := map[string]bool{}
-	for service, waiting := range b.waiting {
-		if looked[service] {
-			continue
-		}
-		for w := range waiting {
-			for _, s := range w.services {
-				looked[s] = true
-			}
-			b.wake(w, w.services, 0)
-			break
-		}
-	}
+	return slices.Collect(maps.Keys(b.waiting))
 }
 
 // wakeEach wakes up to so many polls for each service.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,15 +153,32 @@ func TestBell_WakeThatIsNotUsedIsAnothers(t *testing.T) {
 	require.Equal(t, []string{"b"}, woken[1].sought)
 }
 
-func TestBell_RingAllWakesAsFewAsLookForEverything(t *testing.T) {
+func TestBell_KnowsWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := newBell()
-	same := b.enterMany(500, "a", "b", "c")
-	b.ringAll()
-	require.Len(t, wokenOf(same), 1)
+	require.Empty(t, b.services())
+	b.enterMany(2, "a", "b")
+	w := b.enter([]string{"c"})
+	require.ElementsMatch(t, []string{"a", "b", "c"}, b.services())
+	b.leave(w)
+	require.ElementsMatch(t, []string{"a", "b"}, b.services())
+}
 
-	other := b.enterMany(1, "d")
-	b.ringAll()
-	require.Len(t, wokenOf(same), 2)
-	require.Len(t, wokenOf(other), 1)
+func TestWatch_FindsTheJobThatNobodyHeardOf(t *testing.T) {
+	t.Parallel()
+	q, hooks := setup(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var loops sync.WaitGroup
+	loops.Go(func() { q.watch(ctx) }) // and nobody listens
+	defer loops.Wait()
+	defer stop()
+	looked := make(chan struct{}, 1)
+	hooks.after = func() { kick(looked) }
+	loops.Go(func() {
+		<-looked
+		q.putOne(t, "1", "b")
+	})
+	jobs, err := q.Poll(t.Context(), PollParams{WorkerID: "w1", Services: []string{"a", "b"}, Max: 1, Wait: MaxWait})
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
 }

@@ -21,8 +21,8 @@ const expireBatch = 500
 
 // watch does what is due by time: it ends claims that timed out, and rings the
 // bell when delayed jobs become ready or a rate lets jobs through. It sleeps
-// until the next such time, at most for the floor, and then has somebody look
-// for every service that is waited for, so a job whose hint was lost is found as
+// until the next such time, at most for the floor, and then looks for ready jobs
+// of every service that is waited for, so one whose hint was lost is found as
 // well.
 func (q *Queue) watch(ctx context.Context) {
 	retry := newBackoff()
@@ -34,6 +34,9 @@ func (q *Queue) watch(ctx context.Context) {
 		// What is set while the database is asked comes after it.
 		q.alarm.set(storage.Now().Add(floor))
 		next, err := q.expire(ctx)
+		if err == nil {
+			err = q.ringReady(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -46,8 +49,20 @@ func (q *Queue) watch(ctx context.Context) {
 				q.alarm.sooner(next)
 			}
 		}
-		q.bell.ringAll()
 	}
+}
+
+// ringReady wakes a poll for each service that has a ready job.
+func (q *Queue) ringReady(ctx context.Context) error {
+	waited := q.bell.services()
+	if len(waited) == 0 {
+		return nil
+	}
+	ready, err := q.store.ReadyServices(ctx, waited, storage.Now())
+	for _, service := range ready {
+		q.bell.ring(service)
+	}
+	return err
 }
 
 // expire ends the claims that have timed out and returns when something is due

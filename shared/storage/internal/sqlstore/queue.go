@@ -179,6 +179,26 @@ func (q *Queue) NextChange(ctx context.Context, now time.Time) (time.Time, error
 	return next, nil
 }
 
+// Reads the first entries of jobs_ready.
+const readyServiceSQL = `
+SELECT service FROM jobs WHERE status = 'pending' AND service = $1 AND available_at <= $2
+ORDER BY priority DESC, available_at, id LIMIT 1`
+
+// ReadyServices implements storage.Queue.
+func (q *Queue) ReadyServices(ctx context.Context, services []string, now time.Time) ([]string, error) {
+	ready := []string{}
+	var batch Batch
+	for _, service := range services {
+		if storable(service) {
+			batch.Query(appendTo(&ready, scanText), readyServiceSQL, service, micros(now))
+		}
+	}
+	if err := q.Read().Run(ctx, &batch); err != nil {
+		return nil, fmt.Errorf("look for ready jobs: %w", err)
+	}
+	return ready, nil
+}
+
 func scanJob(row Row) (storage.Job, error) {
 	var job storage.Job
 	err := scanJobInto(row, &job)

@@ -24,6 +24,7 @@ func queueStatements() map[string]planned {
 		"claim":              {readyJobsSQL, []any{1, "s", 1, 1}, []string{"USING INDEX jobs_ready (service=?)"}, []string{"jobs_ready"}},
 		"claim unlimited":    {freelyReadyJobsSQL, []any{1, "s", 1, 1}, []string{"USING INDEX jobs_ready (service=?)", limitsKey}, []string{"jobs_ready"}},
 		"peek":               {peekJobsSQL, []any{"s", 1, 1}, []string{"COVERING INDEX jobs_ready", limitsKey}, []string{"jobs_ready"}},
+		"ready service":      {readyServiceSQL, []any{"s", 1}, []string{"COVERING INDEX jobs_ready (service=?)"}, []string{"jobs_ready"}},
 		"get limit":          {getLimitSQL, []any{"s"}, []string{limitsKey}, nil},
 		"spend":              {spendSQL, []any{"s", 1}, []string{limitsKey}, nil},
 		"count claimed":      {countClaimedSQL, []any{"s"}, []string{"COVERING INDEX jobs_claimed (service=?)", limitsKey}, []string{"jobs_claimed"}},
