@@ -4,7 +4,9 @@ package bench
 
 import (
 	"database/sql" //nolint:depguard // makes in a minute what would take the suite an hour
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,7 +121,6 @@ func copyTasks(b *testing.B, path string, want int) (have int) {
 	b.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=cache_size(-262144)&_pragma=synchronous(OFF)&_pragma=temp_store(MEMORY)")
 	require.NoError(b, err)
-	defer db.Close()
 	db.SetMaxOpenConns(1) // whose temporary tables these are
 	do := func(statement string, args ...any) {
 		_, err := db.ExecContext(b.Context(), statement, args...)
@@ -131,6 +132,12 @@ func copyTasks(b *testing.B, path string, want int) (have int) {
 	for _, t := range tables {
 		do("CREATE TEMP TABLE seed_" + t.name + " AS SELECT * FROM " + t.name)
 	}
+	defer func() { // what is still to be written would be written while it is measured
+		require.NoError(b, db.Close())
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(b, err)
+		require.NoError(b, errors.Join(file.Sync(), file.Close()))
+	}()
 	each := have
 	for first := 0; have < want; first += copiesAtOnce {
 		copies := min(copiesAtOnce, (want-have+each-1)/each)

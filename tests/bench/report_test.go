@@ -59,6 +59,8 @@ type row struct {
 	// What was used, over all rounds; 0 where it was not measured.
 	Tasks           int     `json:"tasks,omitempty"` // in W5 branches
 	CPUPerTask      float64 `json:"cpu_us_per_task,omitempty"`
+	CPURatio        float64 `json:"cpu_ratio,omitempty"` // to what Ratio is to
+	ClientsPerTask  float64 `json:"clients_cpu_us_per_task,omitempty"`
 	PeakMB          float64 `json:"peak_rss_mb,omitempty"`
 	WrittenPerTask  float64 `json:"written_kib_per_task,omitempty"`
 	CommitsPerTask  float64 `json:"commits_per_task,omitempty"`
@@ -139,6 +141,7 @@ func (r *report) finish() {
 		}
 		if n := float64(at.Tasks); n > 0 {
 			at.CPUPerTask = float64(at.total.cpu.Microseconds()) / n
+			at.ClientsPerTask = float64(at.total.clients.Microseconds()) / n
 			at.PeakMB = float64(at.total.peak) / (1 << 20)
 			at.WrittenPerTask = float64(at.total.written) / 1024 / n
 			at.CommitsPerTask = at.total.commits / n
@@ -146,6 +149,9 @@ func (r *report) finish() {
 		}
 	}
 	for _, at := range r.rows {
+		if base := r.find(at.Work, at.Against, at.Unit); base != nil && base != at && base.CPUPerTask > 0 {
+			at.CPURatio = at.CPUPerTask / base.CPUPerTask
+		}
 		at.Targets = r.judge(at)
 	}
 }
@@ -191,7 +197,7 @@ func (r *report) print(to io.Writer) {
 	fmt.Fprintf(to, "\n%d processors, %s, commit %s, %s, %v\n", machine.Processors, machine.Go, machine.Commit, machine.Date, time.Since(r.began).Round(time.Second))
 }
 
-var header = []string{"setup", "unit", "median (of rounds)", "ratio (of rounds)", "CPU µs each", "peak MB", "written KiB each", "commits each", "writes/commit", "target"}
+var header = []string{"setup", "unit", "median (of rounds)", "ratio (of rounds)", "CPU µs each", "clients' CPU", "peak MB", "written KiB each", "commits each", "writes/commit", "target"}
 
 func printRows(to io.Writer, rows []*row) {
 	table := tabwriter.NewWriter(to, 0, 1, 1, ' ', tabwriter.Debug)
@@ -209,11 +215,14 @@ func printRows(to io.Writer, rows []*row) {
 		}
 		cells := []string{
 			string(at.Setup), string(at.Unit), spread(at.Median, at.Values), spread(at.Ratio, at.Ratios),
-			"", "", "", "", "", strings.Join(targets, "; "),
+			"", "", "", "", "", "", strings.Join(targets, "; "),
 		}
 		if at.Tasks > 0 {
-			for i, value := range []float64{at.CPUPerTask, at.PeakMB, at.WrittenPerTask, at.CommitsPerTask, at.WritesPerCommit} {
+			for i, value := range []float64{at.CPUPerTask, at.ClientsPerTask, at.PeakMB, at.WrittenPerTask, at.CommitsPerTask, at.WritesPerCommit} {
 				cells[4+i] = number(value)
+			}
+			if at.CPURatio > 0 {
+				cells[4] += fmt.Sprintf(" (× %s)", number(at.CPURatio))
 			}
 		}
 		line(cells)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -222,8 +223,9 @@ func (s *system) version(b *testing.B, w workload) string {
 // Postgres.
 type usage struct {
 	cpu             time.Duration
-	peak            int64 // the sum of peaks
-	written         int64 // to the disk; with Postgres the bytes of its log
+	clients         time.Duration // processor time of this process: clients and workers
+	peak            int64         // the sum of peaks
+	written         int64         // to the disk; with Postgres the bytes of its log
 	commits, writes float64
 }
 
@@ -242,6 +244,9 @@ func (s *system) usage(b *testing.B) usage {
 	if s.wal != nil {
 		u.written += s.wal()
 	}
+	var own syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &own))
+	u.clients = time.Duration(own.Utime.Nano() + own.Stime.Nano())
 	return u
 }
 
@@ -255,7 +260,7 @@ func (s *system) forgetPeak(b *testing.B) {
 // since is what was used from one moment to the other.
 func (u usage) since(before usage) usage {
 	return usage{
-		cpu: u.cpu - before.cpu, peak: u.peak, written: u.written - before.written,
+		cpu: u.cpu - before.cpu, clients: u.clients - before.clients, peak: u.peak, written: u.written - before.written,
 		commits: u.commits - before.commits, writes: u.writes - before.writes,
 	}
 }
@@ -263,7 +268,7 @@ func (u usage) since(before usage) usage {
 // and is what was used in two spans of time.
 func (u usage) and(other usage) usage {
 	return usage{
-		cpu: u.cpu + other.cpu, peak: max(u.peak, other.peak), written: u.written + other.written,
+		cpu: u.cpu + other.cpu, clients: u.clients + other.clients, peak: max(u.peak, other.peak), written: u.written + other.written,
 		commits: u.commits + other.commits, writes: u.writes + other.writes,
 	}
 }

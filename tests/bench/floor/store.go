@@ -50,10 +50,16 @@ type write struct {
 func openStore(ctx context.Context, dsn string) (*store, error) {
 	if strings.HasPrefix(dsn, "postgres://") {
 		db, err := openPostgres(ctx, dsn)
-		return newStore(db, postgresWriters), err
+		if err != nil {
+			return nil, err
+		}
+		return newStore(db, postgresWriters), nil
 	}
 	db, err := openSQLite(ctx, dsn)
-	return newStore(db, 1), err
+	if err != nil {
+		return nil, err
+	}
+	return newStore(db, 1), nil
 }
 
 func newStore(db database, writers int) *store {
