@@ -101,13 +101,26 @@ func (q *Queue) GetJobs(ctx context.Context, ids []string) (map[string]storage.J
 // the number of claims that it may have comes along, which costs less than a
 // statement of its own.
 const lockJobSQL = `
-SELECT ` + columnsWithoutInput + `, (SELECT max_claimed FROM service_limits WHERE service_limits.service = jobs.service)
+SELECT id, task_id, run_id, service, status, worker_id, token, timeout_at, result_hash,
+    (SELECT max_claimed FROM service_limits WHERE service_limits.service = jobs.service)
 FROM jobs WHERE id = $1`
 
-// lockedJob is a job that the transaction goes on to change.
+// lockedJob is a job that the transaction goes on to change: what decides about
+// that.
 type lockedJob struct {
-	storage.Job
-	maxClaimed *int64 // nil for a service without a limit
+	ID, TaskID, RunID, Service string
+	Status                     storage.JobStatus
+	WorkerID, Token            string
+	TimeoutAt                  time.Time
+	ResultHash                 string
+	maxClaimed                 *int64 // nil for a service without a limit
+}
+
+func scanLocked(row Row) (*lockedJob, error) {
+	var job lockedJob
+	err := row.Scan(&job.ID, &job.TaskID, &job.RunID, &job.Service, (*string)(&job.Status), &job.WorkerID, &job.Token,
+		intoTime(&job.TimeoutAt), &job.ResultHash, &job.maxClaimed)
+	return &job, err
 }
 
 // lockJobs reads the jobs of a batch for changing, each once and in order of
@@ -116,9 +129,8 @@ func (q *Queue) lockJobs(ctx context.Context, tx Tx, ids []string) (map[string]*
 	var batch Batch
 	jobs := make(map[string]*lockedJob, len(ids))
 	keep := func(row Row) error {
-		var job lockedJob
-		err := scanJobInto(row, &job.Job, &job.maxClaimed)
-		jobs[job.ID] = &job
+		job, err := scanLocked(row)
+		jobs[job.ID] = job
 		return err
 	}
 	last := -1
