@@ -17,7 +17,7 @@ GOLANGCI_VERSION := v2.14.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test postgres race bench bench-each lint fmt tidy standalone helm integration alerts clean images up up-postgres down down-volumes logs record-statements
+.PHONY: help build demo test postgres race bench bench-each microbench microbench-compare lint fmt tidy standalone helm integration alerts clean images up up-postgres down down-volumes logs record-statements
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,25 @@ bench: ## Measure the suite beside the bare cost of its work (WORKS=W1,W2 for so
 
 bench-each: ## Measure waiting tasks, timers, signals, cancels and items, one by one
 	go test -run '^$$' -bench . -skip Works -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench
+
+# The pieces that every task passes through, each by itself: MICRO are their
+# names, in the packages below. Storage on Postgres is measured on a server that
+# waits for the disk only where POCKETFLOW_TEST_POSTGRES_URL names one.
+MICRO         := ^Benchmark(Step|State|Compile|Value_Resolve|Condition_Holds|Lookup|Set|Do_CallsAWorker|Client_RoundTrip|Router|Tasks|Queue)$$
+MICRO_DIRS    := shared/flow/... shared/httpx shared/storage/sqlite shared/storage/postgres services/scheduler/internal/engine services/scheduler/internal/execute
+MICRO_RECORD  := docs/bench/micro.txt
+BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+microbench_run = go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
+	go test -run '^$$$$' -bench '$(MICRO)' -benchtime 50ms -count 6 -p 1 -timeout 10m $(MICRO_DIRS:%=github.com/pocketflowgo/pocketflow/%)
+
+microbench: ## Measure the hot pieces one by one, and record it in docs/bench/micro.txt
+	@mkdir -p $(dir $(MICRO_RECORD))
+	$(microbench_run) | tee $(MICRO_RECORD).new
+	@mv $(MICRO_RECORD).new $(MICRO_RECORD)
+
+microbench-compare: ## Measure the hot pieces anew, and compare with the recorded run
+	$(microbench_run) | tee bench-micro.txt
+	go run $(BENCHSTAT) recorded=$(MICRO_RECORD) now=bench-micro.txt
 
 # golangci-lint does not know `work`, so it gets the modules' directories.
 lint: $(GOLANGCI) ## Run golangci-lint over all modules

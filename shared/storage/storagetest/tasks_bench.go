@@ -15,18 +15,20 @@ import (
 // benchCallers is how many callers a benchmark lets wait at once.
 const benchCallers = 64
 
-// BenchmarkTasks measures the two writes that every task is made of, durable,
-// from 64 callers of one item each.
+// BenchmarkTasks measures what every task is made of, durable, from callers of
+// one item each: 64 of them share commits, one has its own.
 func BenchmarkTasks(b *testing.B, open func(b *testing.B) storage.Tasks) {
-	b.Run("Create_64Callers", func(b *testing.B) { benchmarkCreate(b, open(b)) })
+	b.Run("Create_64Callers", func(b *testing.B) { benchmarkCreate(b, open(b), benchCallers) })
+	b.Run("Create_1Caller", func(b *testing.B) { benchmarkCreate(b, open(b), 1) })
+	b.Run("Claim_1Caller", func(b *testing.B) { benchmarkClaim(b, open(b)) })
 	b.Run("Settle_64Callers", func(b *testing.B) { benchmarkSettle(b, open(b), storage.RunRunning) })
 	b.Run("SettleQueued_64Callers", func(b *testing.B) { benchmarkSettle(b, open(b), storage.RunQueued) })
 	b.Run("Settle_1Caller", func(b *testing.B) { benchmarkSettleAlone(b, open(b)) })
 }
 
-func benchmarkCreate(b *testing.B, tasks storage.Tasks) {
+func benchmarkCreate(b *testing.B, tasks storage.Tasks, callers int) {
 	var next atomic.Int64
-	perCaller(b, benchCallers, func() {
+	perCaller(b, callers, func() {
 		n := int(next.Add(1))
 		created := heldTask(n)
 		created.Task.ID = benchID(n)
@@ -34,6 +36,28 @@ func benchmarkCreate(b *testing.B, tasks storage.Tasks) {
 		outcomes, err := tasks.CreateTasks(b.Context(), []storage.NewTask{created})
 		if err != nil || outcomes[0].Err != nil {
 			b.Error("create", err, outcomes)
+		}
+	})
+}
+
+// benchmarkClaim takes ten tasks that are due, and gives them back as due.
+func benchmarkClaim(b *testing.B, tasks storage.Tasks) {
+	const due = 10
+	for n := range due {
+		_, err := tasks.CreateTasks(b.Context(), []storage.NewTask{pendingTask(n)})
+		require.NoError(b, err)
+	}
+	perCaller(b, 1, func() {
+		claimed, err := tasks.ClaimTasks(b.Context(), storage.ClaimParams{Owner: "alpha", Now: start, Until: after(time.Minute)}, due)
+		if err != nil || len(claimed) != due {
+			b.Error("claim", err, len(claimed))
+		}
+		leases := make([]storage.LeaseRef, len(claimed))
+		for i, task := range claimed {
+			leases[i] = storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch}
+		}
+		if _, err := tasks.ReleaseLeases(b.Context(), leases, start); err != nil {
+			b.Error("release", err)
 		}
 	})
 }
@@ -112,6 +136,7 @@ func perCaller(b *testing.B, callers int, run func()) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	done := make(chan struct{})
+	b.ReportAllocs()
 	b.ResetTimer()
 	for range callers {
 		go func() {

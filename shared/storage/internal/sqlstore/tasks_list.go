@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -40,7 +41,7 @@ func listTasks(query storage.TaskQuery) (count, page Statement) {
 	page.SQL = `SELECT ` + taskColumns + ` FROM tasks` + where.String() +
 		fmt.Sprintf(` ORDER BY %s DESC LIMIT $%d OFFSET $%d`, strings.Join(where.order, " DESC, "), len(where.args)+1, len(where.args)+2)
 	// One more than asked for tells whether the page is the last.
-	page.Args = append(where.args, query.Limit+1, query.Offset)
+	page.Args = slices.Concat(where.args, []any{query.Limit + 1, query.Offset})
 	return count, page
 }
 
