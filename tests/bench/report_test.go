@@ -133,7 +133,7 @@ func (r *report) finish() {
 		at.Ratio, at.Ratios = 0, nil
 		if base := r.find(at.Work, at.Against, at.Unit); base != nil && base != at {
 			for round, value := range at.Values {
-				if base.Values[round] > 0 {
+				if round < len(base.Values) && base.Values[round] > 0 { // a work that failed has not all
 					at.Ratios = append(at.Ratios, value/base.Values[round])
 				}
 			}
