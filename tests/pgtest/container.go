@@ -73,14 +73,17 @@ func dockerConfigured() bool {
 func startContainer(ctx context.Context) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, containerTimeout)
 	defer cancel()
-	container, err := postgres.Run(ctx, containerImage,
+	options := []testcontainers.ContainerCustomizer{
 		postgres.WithUsername("postgres"),
 		postgres.WithPassword("postgres"),
 		postgres.WithDatabase("postgres"),
 		postgres.BasicWaitStrategies(),
-		testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}),
 		testcontainers.WithCmd(append([]string{"postgres"}, serverSettings()...)...),
-	)
+	}
+	if !durable() { // else it lies in a volume, which goes with the container
+		options = append(options, testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}))
+	}
+	container, err := postgres.Run(ctx, containerImage, options...)
 	stop := func() error { return testcontainers.TerminateContainer(container) }
 	if err != nil {
 		_ = stop() // the start's error is the one that counts
@@ -94,6 +97,8 @@ func startContainer(ctx context.Context) (*Server, error) {
 	return &Server{URL: dsn, stop: stop}, nil
 }
 
+func durable() bool { return os.Getenv(DurableVariable) == "1" }
+
 // serverSettings are what the servers of this package differ in from the
 // default: no durability, unless it is asked for, and room for many tests'
 // pools.
@@ -102,7 +107,7 @@ func serverSettings() []string {
 		"-c", "max_connections=500",
 		"-c", "shared_buffers=64MB",
 	}
-	if os.Getenv(DurableVariable) == "1" {
+	if durable() {
 		return settings
 	}
 	return append(settings,
