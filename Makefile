@@ -53,14 +53,15 @@ race: ## Run the tests under the race detector (-short; needs a C compiler)
 	go test -count=1 -race -short -timeout 15m $(PACKAGES)
 
 # What the flags mean is told in the package's comment.
-WORKS   ?=
-ROUNDS  ?= 3
-SCALE   ?= 1
-HISTORY ?= 100000
+WORKS    ?=
+ROUNDS   ?= 3
+SCALE    ?= 1
+HISTORY  ?= 100000
+PROFILES ?=
 
 bench: ## Measure the suite beside the bare cost of its work (WORKS=W1,W2 for some of it)
 	go test -run '^$$' -bench Works -timeout 60m github.com/pocketflowgo/pocketflow/tests/bench \
-		-args -works '$(WORKS)' -rounds $(ROUNDS) -scale $(SCALE) -history $(HISTORY) -out $(CURDIR)/bench.json
+		-args -works '$(WORKS)' -rounds $(ROUNDS) -scale $(SCALE) -history $(HISTORY) -out $(CURDIR)/bench.json -profiles '$(PROFILES)'
 
 bench-each: ## Measure waiting tasks, timers, signals, cancels and items, one by one
 	go test -run '^$$' -bench . -skip Works -timeout 20m github.com/pocketflowgo/pocketflow/tests/bench

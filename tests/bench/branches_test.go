@@ -76,7 +76,12 @@ func branches(b *testing.B, r *report) {
 			clear(costs)
 			for _, n := range branchCounts {
 				for _, s := range systems {
+					wait := func() {}
+					if *profiles != "" && round == 0 {
+						wait = s.profile(b, fmt.Sprintf("%s of %d", kind, n), span(time.Second))
+					}
 					got := s.fanOut(b, make(n), span(time.Second))
+					wait()
 					cost := float64(got.took.Microseconds()) / float64(got.tasks)
 					costs[s] = append(costs[s], cost)
 					of := setup(fmt.Sprintf("%s of %d", kind, n))

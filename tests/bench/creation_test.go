@@ -20,7 +20,7 @@ func creation(b *testing.B, r *report) {
 		s.createOnly(b, warmUp)
 	}
 	turns{
-		systems: systems, span: 3 * time.Second,
+		b: b, name: "creation", systems: systems, span: 3 * time.Second,
 		measure: func(s *system, d time.Duration) sample { return s.createOnly(b, d) },
 		record:  r.addRate,
 	}.run()

@@ -12,6 +12,7 @@
 //	make bench WORKS=W1,W2                      # these, in the order of the package
 //	make bench WORKS=W4 HISTORY=1000000         # after a million finished tasks
 //	make bench ROUNDS=5 SCALE=2                 # five rounds, each of twice the length
+//	make bench WORKS=W1 ROUNDS=1 SCALE=5 PROFILES=/tmp/profiles   # for go tool pprof
 //
 // It prints a table for each work and writes the same as JSON to bench.json. The
 // variable works tells what each of them is; targets, what it is to reach. The

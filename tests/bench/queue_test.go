@@ -48,7 +48,7 @@ func pull(b *testing.B, r *report) {
 			s.pulled(b, mode.batch, mode.inFlight, warmUp)
 		}
 		turns{
-			systems: systems, span: 3 * time.Second,
+			b: b, name: string(mode.name), systems: systems, span: 3 * time.Second,
 			measure: func(s *system, d time.Duration) sample { return s.pulled(b, mode.batch, mode.inFlight, d) },
 			record: func(round int, s *system, got sample) {
 				r.addRate(round, &system{setup: s.setup + mode.name, against: floorSQLite + mode.name}, got)
@@ -124,7 +124,7 @@ func pickup(b *testing.B, r *report) {
 		s.pickups(b, warmUp)
 	}
 	turns{
-		systems: systems, span: 3 * time.Second,
+		b: b, name: "pickup", systems: systems, span: 3 * time.Second,
 		measure: func(s *system, d time.Duration) sample { return s.pickups(b, d) },
 		record:  r.addPercentiles,
 	}.run()

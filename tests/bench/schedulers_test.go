@@ -37,7 +37,7 @@ func schedulers(b *testing.B, r *report) {
 	}
 	seen := map[*system]locks{} // in all rounds so far: those of one are few
 	turns{
-		systems: systems, span: 3 * time.Second,
+		b: b, name: "throughput", systems: systems, span: 3 * time.Second,
 		measure: func(s *system, d time.Duration) sample {
 			stop := watchLocks(b, s)
 			got := s.flood(b, steps, inFlight, d)

@@ -40,6 +40,7 @@ type system struct {
 	against setup // that its figures are held against; "" for its floor
 	url     string
 	servers []*suitetest.Server
+	admins  []adminAddr // of the processes that are to be profiled
 	client  *suitetest.Client
 	queue   *queueapi.Client
 	account *account
@@ -150,10 +151,9 @@ func startFloor(b *testing.B, kind setup) *system {
 	if kind == floorPostgres {
 		dsn = durable(b, s)
 	}
-	server := suitetest.Serve(b, suitetest.Addr(b), suitetest.Command{Program: buildFloor(b), Args: []string{
+	server := s.serve(b, suitetest.Addr(b), suitetest.Command{Program: buildFloor(b), Args: []string{
 		"--db=" + dsn, "--worker=" + pushWorker(b, s.account),
 	}})
-	s.servers = []*suitetest.Server{server}
 	s.connect(b, server.URL)
 	return s
 }
@@ -165,10 +165,9 @@ var quiet = []string{"LOG_LEVEL=warn"}
 func startAllInOne(b *testing.B) *system {
 	b.Helper()
 	s := newSystem(b, allInOne)
-	server := suitetest.Serve(b, suitetest.Addr(b), suitetest.Command{
+	server := s.serve(b, suitetest.Addr(b), suitetest.Command{
 		Program: suitetest.PocketFlow, Args: []string{"serve", "--data=" + s.data}, Env: quiet,
 	})
-	s.servers = []*suitetest.Server{server}
 	s.connect(b, server.URL)
 	s.dismissed = register(b, s.client, pushWorker(b, s.account))
 	return s
@@ -190,9 +189,7 @@ func startServices(b *testing.B, kind setup, schedulers []string, scheduler stri
 		dsn = func(role string) string { return migrated(b, s, role) }
 	}
 	serve := func(addr string, program suitetest.Program, args ...string) string {
-		server := suitetest.Serve(b, addr, suitetest.Command{Program: program, Args: args, Env: quiet})
-		s.servers = append(s.servers, server)
-		return server.URL
+		return s.serve(b, addr, suitetest.Command{Program: program, Args: args, Env: quiet}).URL
 	}
 	s.tasksDSN = dsn("scheduler")
 	registry := serve(suitetest.Addr(b), suitetest.Registry, "--db="+dsn("registry"))

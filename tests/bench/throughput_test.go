@@ -43,7 +43,7 @@ func throughput(b *testing.B, r *report) {
 func floods(b *testing.B, r *report, systems []*system, d time.Duration) {
 	b.Helper()
 	turns{
-		systems: systems, span: d,
+		b: b, name: "throughput", systems: systems, span: d,
 		measure: func(s *system, d time.Duration) sample { return s.flood(b, steps, inFlight, d) },
 		record:  r.addRate,
 	}.run()
@@ -62,7 +62,7 @@ func latency(b *testing.B, r *report) {
 func latencies(b *testing.B, r *report, systems []*system) {
 	b.Helper()
 	turns{
-		systems: systems, span: 3 * time.Second,
+		b: b, name: "latency", systems: systems, span: 3 * time.Second,
 		measure: func(s *system, d time.Duration) sample { return s.oneByOne(b, d) },
 		record:  r.addPercentiles,
 	}.run()

@@ -21,7 +21,9 @@ var (
 	rounds  = flag.Int("rounds", 3, "how often each measurement is made")
 	scale   = flag.Float64("scale", 1, "how long a measurement takes, times the default")
 	history = flag.Int("history", 100_000, "finished tasks of W4")
-	output  = flag.String("out", "../../bench.json", "file for the figures as JSON, from the package's directory")
+	// A slice of a second has few samples: scale 5 gives five of them.
+	profiles = flag.String("profiles", "", "directory for profiles of the suite's processor time, one of each process in the first slice; none for none")
+	output   = flag.String("out", "../../bench.json", "file for the figures as JSON, from the package's directory")
 )
 
 // works are what is measured, in the order of the report.
@@ -85,6 +87,8 @@ const slicesOfRound = 3
 
 // turns are measurements that systems take by turns.
 type turns struct {
+	b       *testing.B
+	name    string // of these turns in the work, for profiles
 	systems []*system
 	span    time.Duration // of one system in a round
 	measure func(s *system, d time.Duration) sample
@@ -97,7 +101,13 @@ func (t turns) run() {
 		for slice := range slicesOfRound {
 			for i := range t.systems {
 				s := t.systems[(round+slice+i)%len(t.systems)]
-				got[s] = got[s].and(t.measure(s, span(t.span)/slicesOfRound))
+				d := span(t.span) / slicesOfRound
+				wait := func() {}
+				if *profiles != "" && round == 0 && slice == 0 {
+					wait = s.profile(t.b, t.name, d)
+				}
+				got[s] = got[s].and(t.measure(s, d))
+				wait()
 			}
 		}
 		for _, s := range t.systems {
