@@ -18,6 +18,8 @@ const (
 	foreachOf  setup = ", foreach"
 	parallelOf setup = ", parallel"
 	// growth is what a branch of the largest task costs, to one of the smallest.
+	// A cost that grows with the number is a fault; that the begin and the end of
+	// a task are shared by more branches is none.
 	growth setup = ", most to fewest"
 )
 
@@ -30,7 +32,6 @@ const endEvery = time.Millisecond
 
 // fan is a task with branches.
 type fan struct {
-	kind  setup
 	n     int
 	load  workload
 	items json.RawMessage // that a signal brings; nil for none
@@ -44,7 +45,7 @@ func foreach(n int) fan {
 		items = fmt.Appendf(items, "%d,", i)
 	}
 	items[len(items)-1] = ']'
-	return fan{kind: foreachOf, n: n, items: items, load: workload{floor: fmt.Sprintf("fan-%d", n), effects: n, end: "completed", definition: `{
+	return fan{n: n, items: items, load: workload{floor: fmt.Sprintf("fan-%d", n), effects: n, end: "completed", definition: `{
 	  "start": "wait",
 	  "nodes": {
 	    "wait": {"kind": "wait_event", "signal_key": "items"},
@@ -56,7 +57,7 @@ func foreach(n int) fan {
 
 func parallel(n int) fan {
 	execs := strings.TrimSuffix(strings.Repeat("{},", n), ",")
-	return fan{kind: parallelOf, n: n, load: workload{floor: fmt.Sprintf("fan-%d", n), effects: n, end: "completed", definition: `{
+	return fan{n: n, load: workload{floor: fmt.Sprintf("fan-%d", n), effects: n, end: "completed", definition: `{
 	  "start": "all",
 	  "nodes": {"all": {"kind": "parallel", "service": "bench", "parallel_mode": "concurrent", "parallel_execs": [` + execs + `],
 	            "prep": {"input_key": "$params.n"}, "post": {"output_key": "done"}}}
@@ -66,25 +67,27 @@ func parallel(n int) fan {
 // branches is W5.
 func branches(b *testing.B, r *report) {
 	systems := start(b, floorSQLite, allInOne)
-	for _, make := range []func(int) fan{foreach, parallel} {
+	for _, f := range []struct {
+		kind setup
+		with func(n int) fan
+	}{{foreachOf, foreach}, {parallelOf, parallel}} {
 		for _, s := range systems {
-			s.fanOut(b, make(branchCounts[0]), warmUp)
+			s.fanOut(b, f.with(branchCounts[0]), warmUp)
 		}
 		costs := map[*system][]float64{} // of a branch in a round, by branchCounts
-		kind := make(0).kind
 		for round := range *rounds {
 			clear(costs)
 			for _, n := range branchCounts {
 				for _, s := range systems {
 					wait := func() {}
 					if *profiles != "" && round == 0 {
-						wait = s.profile(b, fmt.Sprintf("%s of %d", kind, n), span(time.Second))
+						wait = s.profile(b, fmt.Sprintf("%s of %d", f.kind, n), span(time.Second))
 					}
-					got := s.fanOut(b, make(n), span(time.Second))
+					got := s.fanOut(b, f.with(n), span(time.Second))
 					wait()
 					cost := float64(got.took.Microseconds()) / float64(got.tasks)
 					costs[s] = append(costs[s], cost)
-					of := setup(fmt.Sprintf("%s of %d", kind, n))
+					of := setup(fmt.Sprintf("%s of %d", f.kind, n))
 					r.add(figure{
 						setup: s.setup + of, against: floorSQLite + of, unit: usPerBranch,
 						round: round, value: cost, tasks: got.tasks, usage: got.usage,
@@ -93,7 +96,7 @@ func branches(b *testing.B, r *report) {
 			}
 			for _, s := range systems {
 				r.add(figure{
-					setup: s.setup + kind + growth, against: floorSQLite + kind + growth, unit: times, round: round,
+					setup: s.setup + f.kind + growth, against: floorSQLite + f.kind + growth, unit: times, round: round,
 					value: costs[s][len(branchCounts)-1] / costs[s][0],
 				})
 			}

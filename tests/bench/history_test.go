@@ -64,6 +64,7 @@ func besideWaiting(b *testing.B, r *report) {
 		s.dismiss(b)
 	}
 	<-time.After(quietFor)
+	// A commit of a transaction that changes nothing writes nothing.
 	before := []usage{alone.usage(b), beside.usage(b)}
 	<-time.After(quietFor)
 	for i, s := range systems {

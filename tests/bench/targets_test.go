@@ -32,8 +32,6 @@ const (
 	// sameRate is the ratio of two rates that do not differ by more than two
 	// measurements of the same thing do.
 	sameRate = 0.95
-	// sameCount is the same of what happens once a second, in five.
-	sameCount = 1.2
 )
 
 // targets are what the suite is to reach on two cores.
@@ -53,7 +51,6 @@ var targets = []target{
 	{work: "W5", setup: allInOne + foreachOf + growth, unit: times, of: ofMedian, most: 1.2},
 	{work: "W5", setup: allInOne + parallelOf + growth, unit: times, of: ofMedian, most: 1.2},
 	{work: "W6", setup: withWaiting, unit: tasksPerSecond, of: ofRatio, least: 0.9},
-	{work: "W6", setup: withWaiting, unit: idleCommits, of: ofRatio, most: sameCount},
 	{work: "W6", setup: withWaiting, unit: idleKiB, of: ofMedian, most: nothing},
 	{work: "W8", setup: "2 schedulers", unit: tasksPerSecond, of: ofRatio, least: sameRate},
 	{work: "W8", setup: "2 schedulers", unit: lockShare, of: ofMedian, most: 1},
