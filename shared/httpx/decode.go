@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
@@ -197,7 +198,14 @@ func (d *decoder) object(data []byte, dst reflect.Value, path string) {
 	}
 }
 
+// known are the fields of the types that were decoded into, by type. It is
+// package state because types are: their number is the program's.
+var known sync.Map
+
 func fieldsOf(t reflect.Type) map[string][]int {
+	if fields, ok := known.Load(t); ok {
+		return fields.(map[string][]int) //nolint:forcetypeassert // nothing else is stored
+	}
 	fields := map[string][]int{}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -211,6 +219,7 @@ func fieldsOf(t reflect.Type) map[string][]int {
 			}
 		}
 	}
+	known.Store(t, fields)
 	return fields
 }
 

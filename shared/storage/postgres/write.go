@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
@@ -46,48 +47,107 @@ func (d *Driver) writeOnce(ctx context.Context, closure func(context.Context, sq
 		return sqlstore.ErrClosed
 	default:
 	}
-	var began time.Time // once there is a connection
-	var own transaction
-	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
-		began, own.tx = time.Now(), tx
-		return closure(ctx, &own)
-	})
-	switch {
-	case err == nil:
-		d.commits.Committed(sqlstore.Merged(ctx), time.Since(began))
-		d.tell(own.hints)
-	case !began.IsZero():
-		d.commits.RolledBack()
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	// A connection that is still in a transaction goes no further than here: the
+	// pool closes it.
+	defer conn.Release()
+	began := time.Now()
+	own := transaction{conn: conn.Conn()}
+	if err = closure(ctx, &own); err == nil {
+		err = own.Finish(ctx, &sqlstore.Batch{})
+	}
+	if err != nil {
+		if own.begun {
+			_, _ = conn.Exec(ctx, rollbackSQL)
+		}
+		d.commits.RolledBack()
+		return err
+	}
+	d.commits.Committed(sqlstore.Merged(ctx), time.Since(began))
+	d.tell(own.hints)
+	return nil
 }
 
-// transaction is what a closure sees of a transaction.
+const (
+	beginSQL    = `BEGIN`
+	commitSQL   = `COMMIT`
+	rollbackSQL = `ROLLBACK`
+)
+
+// transaction is what a closure sees of a transaction. It begins with the first
+// batch and ends with the last, on the way that they make anyhow: of four
+// trips to the server two are left, and a transaction is shorter by them.
 type transaction struct {
-	tx    pgx.Tx
+	conn  *pgx.Conn
 	hints []string
+	begun bool
+	ended bool
 }
 
 // Run implements sqlstore.Conn.
 func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
-	return run(ctx, t.tx, batch)
+	if len(batch.Statements) == 0 {
+		return nil
+	}
+	return t.send(ctx, batch, goesOn)
+}
+
+// Finish implements sqlstore.Tx.
+func (t *transaction) Finish(ctx context.Context, batch *sqlstore.Batch) error {
+	if t.ended || !t.begun && len(batch.Statements) == 0 {
+		return nil
+	}
+	if err := t.send(ctx, batch, isLast); err != nil {
+		return err
+	}
+	t.ended = true
+	return nil
+}
+
+// place is where a batch stands in its transaction.
+type place string
+
+const (
+	goesOn place = "goes_on"
+	isLast place = "is_last"
+)
+
+func (t *transaction) send(ctx context.Context, batch *sqlstore.Batch, at place) error {
+	var queue pgx.Batch
+	if !t.begun {
+		t.begun = true
+		queue.Queue(beginSQL)
+	}
+	fill(&queue, batch)
+	if at == isLast {
+		queue.Queue(commitSQL).Exec(func(tag pgconn.CommandTag) error {
+			if tag.String() != commitSQL {
+				return pgx.ErrTxCommitRollback
+			}
+			return nil
+		})
+	}
+	return t.conn.SendBatch(ctx, &queue).Close()
 }
 
 // Hint implements sqlstore.Tx.
 func (t *transaction) Hint(payload string) { t.hints = append(t.hints, payload) }
 
-// batcher is a pool or a transaction.
-type batcher interface {
-	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
-}
-
 // run sends a batch in one round trip. Each statement has a snapshot of its
 // own, taken when the ones before it are done.
-func run(ctx context.Context, conn batcher, batch *sqlstore.Batch) error {
+func run(ctx context.Context, conn *pgxpool.Pool, batch *sqlstore.Batch) error {
 	if len(batch.Statements) == 0 {
 		return nil
 	}
 	var queue pgx.Batch
+	fill(&queue, batch)
+	return conn.SendBatch(ctx, &queue).Close()
+}
+
+func fill(queue *pgx.Batch, batch *sqlstore.Batch) {
 	for i := range batch.Statements {
 		statement := &batch.Statements[i]
 		queued := queue.Queue(statement.SQL, statement.Args...)
@@ -108,5 +168,4 @@ func run(ctx context.Context, conn batcher, batch *sqlstore.Batch) error {
 			})
 		}
 	}
-	return conn.SendBatch(ctx, &queue).Close()
 }

@@ -348,5 +348,10 @@ func changes(statement sqlstore.Statement) bool {
 	return !strings.HasPrefix(strings.TrimLeft(statement.SQL, " \t\n"), "SELECT")
 }
 
+// Finish implements sqlstore.Tx. Others of the group may come after it.
+func (t *transaction) Finish(ctx context.Context, batch *sqlstore.Batch) error {
+	return t.Run(ctx, batch)
+}
+
 // Hint implements sqlstore.Tx.
 func (t *transaction) Hint(payload string) { t.hints = append(t.hints, payload) }

@@ -22,6 +22,10 @@ type Conn interface {
 // Tx is a write transaction.
 type Tx interface {
 	Conn
+	// Finish runs the transaction's last batch, perhaps together with the
+	// commit: whatever comes of it, nothing can be run or taken back afterwards.
+	// A closure that ends without it has run its last batch, too.
+	Finish(ctx context.Context, batch *Batch) error
 	// Hint tells all listeners on the database, once the transaction has
 	// committed. Equal payloads of one transaction may arrive as one.
 	Hint(payload string)

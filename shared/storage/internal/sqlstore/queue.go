@@ -40,7 +40,7 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 				job.Attempt, job.RunNo, job.Service, text(job.Input), job.Priority, micros(job.AvailableAt), micros(job.CreatedAt),
 				clean(job.Trace))
 		}
-		if err := tx.Run(ctx, &batch); err != nil {
+		if err := tx.Finish(ctx, &batch); err != nil {
 			return err
 		}
 		hints := newJobHints(tx)

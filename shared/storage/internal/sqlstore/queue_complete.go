@@ -105,9 +105,9 @@ func (q *Queue) change(ctx context.Context, ids []string, decide func(batch *Bat
 	return q.Write(ctx, func(ctx context.Context, tx Tx) error { return q.changeIn(ctx, tx, ids, decide) })
 }
 
-// changeIn locks the jobs of a batch and writes what decide makes of them.
-// decide keeps the jobs up to date as it goes, so that the second of two items
-// for one job sees what the first did to it.
+// changeIn locks the jobs of a batch, writes what decide makes of them, and ends
+// the transaction. decide keeps the jobs up to date as it goes, so that the
+// second of two items for one job sees what the first did to it.
 func (q *Queue) changeIn(ctx context.Context, tx Tx, ids []string, decide func(batch *Batch, jobs map[string]*lockedJob)) error {
 	jobs, err := q.lockJobs(ctx, tx, ids)
 	if err != nil {
@@ -118,5 +118,5 @@ func (q *Queue) changeIn(ctx context.Context, tx Tx, ids []string, decide func(b
 	if len(batch.Statements) == 0 {
 		return nil
 	}
-	return tx.Run(ctx, &batch)
+	return tx.Finish(ctx, &batch)
 }

@@ -49,7 +49,7 @@ func (q *Queue) ExtendClaims(ctx context.Context, claims []storage.ClaimRef, unt
 		if len(batch.Statements) == 0 {
 			return nil
 		}
-		return tx.Run(ctx, &batch)
+		return tx.Finish(ctx, &batch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("extend claims: %w", err)

@@ -32,7 +32,7 @@ func (q *Queue) ClaimResults(ctx context.Context, now, until time.Time, limit in
 			results[i].Attempts++
 			batch.Exec(claimResultSQL, results[i].JobID, micros(until))
 		}
-		return tx.Run(ctx, &batch)
+		return tx.Finish(ctx, &batch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim results: %w", err)
@@ -70,7 +70,7 @@ func (q *Queue) AckResults(ctx context.Context, jobIDs []string) error {
 			batch.Exec(ackResultSQL, jobIDs[i])
 		}
 	}
-	err := q.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Run(ctx, &batch) })
+	err := q.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Finish(ctx, &batch) })
 	if err != nil {
 		return fmt.Errorf("acknowledge results: %w", err)
 	}

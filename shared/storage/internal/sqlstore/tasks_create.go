@@ -63,7 +63,7 @@ func (t *Tasks) createTasks(ctx context.Context, tasks []storage.NewTask) ([]sto
 				}
 			}
 		}
-		return tx.Run(ctx, &rest)
+		return tx.Finish(ctx, &rest)
 	})
 	return outcomes, err
 }

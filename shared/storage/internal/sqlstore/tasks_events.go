@@ -22,7 +22,7 @@ func scanEvent(row Row) (storage.TaskEvent, error) {
 }
 
 const listEventsSQL = `
-SELECT ` + eventColumns + `, seq FROM task_events WHERE task_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`
+SELECT ` + eventColumns + `, seq FROM task_events WHERE task_id = $1 AND seq > $2 ORDER BY seq LIMIT $3 + 0`
 
 // ListEvents implements storage.Tasks.
 func (t *Tasks) ListEvents(ctx context.Context, taskID string, afterSeq int64, limit int) ([]storage.TaskEvent, error) {
@@ -34,7 +34,7 @@ func (t *Tasks) ListEvents(ctx context.Context, taskID string, afterSeq int64, l
 }
 
 const loadInboxSQL = `
-SELECT ` + eventColumns + `, 0 FROM task_events WHERE task_id = $1 AND seq IS NULL ORDER BY arrival LIMIT $2`
+SELECT ` + eventColumns + `, 0 FROM task_events WHERE task_id = $1 AND seq IS NULL ORDER BY arrival LIMIT $2 + 0`
 
 // LoadInbox implements storage.Tasks.
 func (t *Tasks) LoadInbox(ctx context.Context, taskID string, limit int) ([]storage.TaskEvent, error) {
@@ -163,7 +163,7 @@ func (t *Tasks) appendEvents(ctx context.Context, events []storage.InboxEvent) (
 				tx.Hint(id)
 			}
 		}
-		return tx.Run(ctx, &writes)
+		return tx.Finish(ctx, &writes)
 	})
 	return outcomes, err
 }

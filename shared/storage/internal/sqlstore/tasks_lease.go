@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	claimableSQL = `SELECT ` + taskColumns + ` FROM tasks WHERE runnable_at <= $1 ORDER BY runnable_at LIMIT $2`
+	claimableSQL = `SELECT ` + taskColumns + ` FROM tasks WHERE runnable_at <= $1 ORDER BY runnable_at LIMIT $2 + 0`
 
 	takeLeaseSQL = `
 UPDATE tasks SET lease_owner = $2, lease_expiry = $3, runnable_at = $3, lease_epoch = $4 WHERE id = $1`
@@ -30,7 +30,7 @@ func (t *Tasks) ClaimTasks(ctx context.Context, params storage.ClaimParams, limi
 		for i := range tasks {
 			takeLease(&updates, &tasks[i], params)
 		}
-		return tx.Run(ctx, &updates)
+		return tx.Finish(ctx, &updates)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim tasks: %w", err)
@@ -57,7 +57,7 @@ func (t *Tasks) ClaimTask(ctx context.Context, id string, params storage.ClaimPa
 		}
 		var updates Batch
 		takeLease(&updates, &task, params)
-		return tx.Run(ctx, &updates)
+		return tx.Finish(ctx, &updates)
 	})
 	if err != nil {
 		return storage.Task{}, fmt.Errorf("claim task %s: %w", id, err)
@@ -165,7 +165,7 @@ func (t *Tasks) extendLeases(ctx context.Context, try extension, outcomes []stor
 				return err
 			}, leaseIsHeldSQL, try.leases[i].TaskID, try.leases[i].Epoch)
 		}
-		return tx.Run(ctx, &passedOver)
+		return tx.Finish(ctx, &passedOver)
 	})
 }
 

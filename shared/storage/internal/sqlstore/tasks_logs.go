@@ -99,7 +99,7 @@ func (t *Tasks) appendRunLogs(ctx context.Context, entries []storage.LogEntry, m
 				writes.Exec(updateRunLogSQL, entries[i].Run.ID, log.entries, log.bytes)
 			}
 		}
-		return tx.Run(ctx, &writes)
+		return tx.Finish(ctx, &writes)
 	})
 	return outcomes, err
 }

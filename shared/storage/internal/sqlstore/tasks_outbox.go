@@ -32,7 +32,7 @@ func addOutbox(batch *Batch, messages []storage.OutboxMessage) {
 }
 
 const (
-	dueOutboxSQL = `SELECT ` + outboxColumns + ` FROM outbox WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2`
+	dueOutboxSQL = `SELECT ` + outboxColumns + ` FROM outbox WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 + 0`
 
 	claimOutboxSQL = `UPDATE outbox SET next_at = $2, attempts = $3 WHERE id = $1`
 )
@@ -52,7 +52,7 @@ func (t *Tasks) ClaimOutbox(ctx context.Context, now, until time.Time, limit int
 			messages[i].Attempts++
 			updates.Exec(claimOutboxSQL, messages[i].ID, micros(until), messages[i].Attempts)
 		}
-		return tx.Run(ctx, &updates)
+		return tx.Finish(ctx, &updates)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim outgoing messages: %w", err)
@@ -71,7 +71,7 @@ func (t *Tasks) AckOutbox(ctx context.Context, ids []string) error {
 		for _, id := range ids {
 			deletes.Exec(ackOutboxSQL, id)
 		}
-		return tx.Run(ctx, &deletes)
+		return tx.Finish(ctx, &deletes)
 	})
 	if err != nil {
 		return fmt.Errorf("acknowledge outgoing messages: %w", err)

@@ -71,7 +71,7 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 				rest.Query(inboxPending(&outcomes[i]), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
 			}
 		}
-		return tx.Run(ctx, &rest)
+		return tx.Finish(ctx, &rest)
 	})
 	return outcomes, err
 }

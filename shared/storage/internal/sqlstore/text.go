@@ -45,23 +45,22 @@ func storableJSON(raws ...json.RawMessage) bool {
 	return true
 }
 
-func storableArgs(statement *Statement) bool {
+func unstorable(statement Statement) bool {
 	for _, arg := range statement.Args {
 		if text, ok := arg.(string); ok && !storable(text) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // findable leaves out the queries for texts that no row can hold: they find
 // nothing.
 func findable(batch *Batch) *Batch {
-	refused := func(statement Statement) bool { return !storableArgs(&statement) }
-	if !slices.ContainsFunc(batch.Statements, refused) {
+	if !slices.ContainsFunc(batch.Statements, unstorable) {
 		return batch
 	}
-	return &Batch{Statements: slices.DeleteFunc(slices.Clone(batch.Statements), refused)}
+	return &Batch{Statements: slices.DeleteFunc(slices.Clone(batch.Statements), unstorable)}
 }
 
 // strictTx lets no text reach the database that one of the two would refuse. It
@@ -69,12 +68,17 @@ func findable(batch *Batch) *Batch {
 type strictTx struct{ Tx }
 
 func (tx strictTx) Run(ctx context.Context, batch *Batch) error {
-	for i := range batch.Statements {
-		if !storableArgs(&batch.Statements[i]) {
-			return storage.ErrInvalidText
-		}
+	if slices.ContainsFunc(batch.Statements, unstorable) {
+		return storage.ErrInvalidText
 	}
 	return tx.Tx.Run(ctx, batch)
+}
+
+func (tx strictTx) Finish(ctx context.Context, batch *Batch) error {
+	if slices.ContainsFunc(batch.Statements, unstorable) {
+		return storage.ErrInvalidText
+	}
+	return tx.Tx.Finish(ctx, batch)
 }
 
 // sift runs a batch without the items that are refused, and puts the outcomes of

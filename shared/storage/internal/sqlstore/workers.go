@@ -43,7 +43,7 @@ func (w *Workers) UpsertWorkers(ctx context.Context, workers []storage.Worker) e
 		batch.Exec(upsertWorkerSQL, worker.ID, clean(worker.URL), services, string(worker.Type), worker.Load,
 			worker.MaxConcurrency, labels, micros(worker.RegisteredAt), micros(worker.LastHeartbeat))
 	}
-	err := w.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Run(ctx, &batch) })
+	err := w.Write(ctx, func(ctx context.Context, tx Tx) error { return tx.Finish(ctx, &batch) })
 	if err != nil {
 		return fmt.Errorf("upsert workers: %w", err)
 	}
