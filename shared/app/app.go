@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -105,6 +104,10 @@ func Serve(ctx context.Context, p ServeParams) error {
 		return nil
 	})
 	group.Go(func() error {
+		returnMemory(running)
+		return nil
+	})
+	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
@@ -130,20 +133,6 @@ func Serve(ctx context.Context, p ServeParams) error {
 	}
 	p.Log.Info("stopped")
 	return err
-}
-
-// gcPercent lets a service's heap, which is small, grow to three times what is
-// in use before it is collected. With Go's 100 the collector takes a sixth more
-// of the processor in a scheduler that is busy; with 400 it saves a twelfth
-// more, for twice the memory.
-const gcPercent = 200
-
-// relaxGC leaves the setting alone when somebody has made it, with GOGC.
-func relaxGC() {
-	const unset = 100
-	if before := debug.SetGCPercent(gcPercent); before != unset {
-		debug.SetGCPercent(before)
-	}
 }
 
 // withProbes adds to the service's routes the two probes, /healthz, which says

@@ -35,23 +35,31 @@ const (
 func (r *Runner) poll(ctx context.Context) {
 	timer, next := time.NewTimer(0), time.Now()
 	defer timer.Stop()
+	var rest time.Duration
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			rest = r.claimIfDue(ctx)
 		case <-r.wake:
+			rest = r.claimDue(ctx)
 		case <-r.look:
-			if time.Until(next) > headStart {
-				timer.Reset(headStart)
-				next = time.Now().Add(headStart)
-			}
-			continue
+			rest = min(time.Until(next), headStart)
 		}
-		pause := r.claimDue(ctx)
-		timer.Reset(pause)
-		next = time.Now().Add(pause)
+		timer.Reset(rest)
+		next = time.Now().Add(rest)
 	}
+}
+
+// claimIfDue is claimDue after a look, which costs a server that has nothing to
+// do less than a transaction that finds nothing.
+func (r *Runner) claimIfDue(ctx context.Context) time.Duration {
+	next, err := r.Store.NextRunnable(ctx)
+	if err == nil && !elapsed(next, r.Now()) {
+		return r.until(next)
+	}
+	return r.claimDue(ctx)
 }
 
 // claimDue claims until nothing is due or no place is free, and returns how
@@ -105,7 +113,14 @@ func (r *Runner) claimParams() storage.ClaimParams {
 
 func (r *Runner) untilNext(ctx context.Context) time.Duration {
 	next, err := r.Store.NextRunnable(ctx)
-	if err != nil || next.IsZero() {
+	if err != nil {
+		return r.PollInterval
+	}
+	return r.until(next)
+}
+
+func (r *Runner) until(next time.Time) time.Duration {
+	if next.IsZero() {
 		return r.PollInterval
 	}
 	return min(max(next.Sub(r.Now()), lockedPause), r.PollInterval)
