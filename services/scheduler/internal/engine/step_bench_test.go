@@ -59,7 +59,7 @@ func benchmarks(b *testing.B) map[string]under {
 		"Executor":        way{definition: chain, params: `{"id":7,"name":"x"}`, shared: `{}`, results: 1}.play(b),
 		"Parallel100":     way{definition: parallel, params: `{}`, shared: `{}`, results: 50}.play(b),
 		"ForeachItem9999": way{definition: fmt.Sprintf(each, "shared"), params: `{}`, shared: items, results: 9_998}.play(b),
-		// The task's params, all items, are in the params of each run.
+		// The task's params, all items, are in what each execution is sent.
 		"ForeachOverParams": way{definition: fmt.Sprintf(each, "params"), params: items, shared: `{}`, results: 1}.play(b),
 	}
 }
