@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -13,11 +14,11 @@ import (
 // more, for twice the memory.
 const gcPercent = 200
 
-// relaxGC leaves the setting alone when somebody has made it, with GOGC.
+// relaxGC leaves the setting alone when somebody has made it, with the Go
+// runtime's own variable.
 func relaxGC() {
-	const unset = 100
-	if before := debug.SetGCPercent(gcPercent); before != unset {
-		debug.SetGCPercent(before)
+	if _, set := os.LookupEnv("GOGC"); !set { //nolint:forbidigo // a setting of the Go runtime, not ours
+		debug.SetGCPercent(gcPercent)
 	}
 }
 

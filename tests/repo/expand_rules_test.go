@@ -72,6 +72,10 @@ func TestExpandRules(t *testing.T) {
 		{name: "ColumnsWithDefaults", up: `ALTER TABLE jobs ADD x BIGINT NOT NULL DEFAULT -1, ADD COLUMN y NUMERIC(5, 2) DEFAULT 0;`},
 		{name: "SettingsAndComments", up: `ALTER TABLE jobs SET (fillfactor = 70); COMMENT ON TABLE jobs IS 'drop table';`},
 		{name: "IndexBuiltConcurrently", up: alone + `DROP INDEX CONCURRENTLY IF EXISTS jobs_x; CREATE INDEX CONCURRENTLY jobs_x ON jobs (x);`},
+		{name: "IndexThatWaitsForOldTransactions", up: alone + `SET lock_timeout = 0; DROP INDEX CONCURRENTLY IF EXISTS jobs_x;
+			CREATE INDEX CONCURRENTLY jobs_x ON jobs (x); RESET lock_timeout; ALTER TABLE jobs ADD COLUMN IF NOT EXISTS x TEXT;`},
+		{name: "TableThatIsWaitedFor", up: alone + `SET lock_timeout = 0; ALTER TABLE jobs ADD COLUMN IF NOT EXISTS x TEXT;`, want: []fault{blocks}},
+		{name: "LocksWaitedForInATransaction", up: `SET lock_timeout = 0;`, want: []fault{unknown}},
 		{name: "SQLiteIndex", up: `CREATE INDEX jobs_x ON jobs (x);`, sqlite: true},
 		{name: "InCommentsAndLiterals", up: "/* DROP TABLE jobs; /* nested */ ; */ -- DROP TABLE jobs;\nCREATE TABLE b (t TEXT DEFAULT 'DROP TABLE jobs;', \"DROP\" TEXT DEFAULT $q$;DROP TABLE jobs;$q$);"},
 

@@ -85,6 +85,7 @@ type reader struct {
 	made     map[string]bool // tables of this file, which nobody uses yet
 	builds   map[string]bool // indexes that the file builds
 	cleared  map[string]bool // those of them that it has dropped before
+	patient  bool            // it waits for locks without a limit
 }
 
 func builds(all []statement) map[string]bool {
@@ -100,6 +101,17 @@ func builds(all []statement) map[string]bool {
 
 func (r *reader) read(s statement) []fault {
 	var faults []fault
+	if _, sets := s.take("SET", "LOCK_TIMEOUT"); sets && r.alone {
+		r.patient = true
+		return nil
+	}
+	if _, resets := s.take("RESET", "LOCK_TIMEOUT"); resets && r.patient {
+		r.patient = false
+		return nil
+	}
+	if r.patient && !s.has("CONCURRENTLY") {
+		faults = append(faults, blocks) // all who come after it queue up behind it
+	}
 	if s.has("CONCURRENTLY") && !r.alone {
 		faults = append(faults, inTx)
 	}

@@ -157,7 +157,7 @@ func (w *response) abort(cause error) {
 	_ = w.writer.Close()
 }
 
-// abandon lets the handler write no more.
+// abandon lets the handler write no more than what is kept.
 func (w *response) abandon(cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

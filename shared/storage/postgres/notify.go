@@ -33,7 +33,8 @@ func newSender() string { return senderMark + rand.Text() }
 // notifier tells other processes of what was committed here. It does so after
 // the commit and not with it: the server lets one transaction with notifications
 // commit at a time, disk flush and all, so that writers would queue up for each
-// other's. A hint is lost with the process that was to send it, as hints may be.
+// other's. A hint is lost with the process or the connection that was to send it,
+// as hints may be.
 type notifier struct {
 	mu      sync.Mutex
 	pending map[string]struct{}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -84,8 +85,12 @@ type transaction struct {
 	conn  *pgx.Conn
 	hints []string
 	begun bool
-	ended bool
+	ended bool // a batch was the last, or has failed
+	fault error
 }
+
+// errOver is for a batch that would run outside the transaction.
+var errOver = errors.New("the transaction is over")
 
 // Run implements sqlstore.Conn.
 func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
@@ -97,14 +102,10 @@ func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
 
 // Finish implements sqlstore.Tx.
 func (t *transaction) Finish(ctx context.Context, batch *sqlstore.Batch) error {
-	if t.ended || !t.begun && len(batch.Statements) == 0 {
-		return nil
+	if len(batch.Statements) == 0 && (t.ended || !t.begun) {
+		return t.fault
 	}
-	if err := t.send(ctx, batch, isLast); err != nil {
-		return err
-	}
-	t.ended = true
-	return nil
+	return t.send(ctx, batch, isLast)
 }
 
 // place is where a batch stands in its transaction.
@@ -116,6 +117,9 @@ const (
 )
 
 func (t *transaction) send(ctx context.Context, batch *sqlstore.Batch, at place) error {
+	if t.ended {
+		return errOver
+	}
 	var queue pgx.Batch
 	if !t.begun {
 		t.begun = true
@@ -130,7 +134,9 @@ func (t *transaction) send(ctx context.Context, batch *sqlstore.Batch, at place)
 			return nil
 		})
 	}
-	return t.conn.SendBatch(ctx, &queue).Close()
+	t.fault = t.conn.SendBatch(ctx, &queue).Close()
+	t.ended = t.fault != nil || at == isLast
+	return t.fault
 }
 
 // Hint implements sqlstore.Tx.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"testing"
@@ -33,4 +34,39 @@ func TestTold_NamesWhatTheCallerMayActOn(t *testing.T) {
 	for _, err := range []error{nil, io.EOF, &pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "42601"}} {
 		require.Equal(t, err, told(err))
 	}
+}
+
+// A closure that goes on after a failure, or after its last batch, must change
+// nothing outside the transaction, and must not pass for committed.
+func TestWrite_RunsNothingAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	driver := setup(t, "over")
+	insert := func(id int) *sqlstore.Batch {
+		var batch sqlstore.Batch
+		batch.Exec(`INSERT INTO rows (id, n) VALUES ($1, 0)`, id)
+		return &batch
+	}
+	err := driver.Write(t.Context(), func(ctx context.Context, tx sqlstore.Tx) error {
+		var broken sqlstore.Batch
+		broken.Exec(`not SQL`)
+		require.Error(t, tx.Run(ctx, &broken))
+		require.ErrorIs(t, tx.Run(ctx, insert(1)), errOver)
+		return nil
+	})
+	require.ErrorContains(t, err, "syntax error")
+	err = driver.Write(t.Context(), func(ctx context.Context, tx sqlstore.Tx) error {
+		require.NoError(t, tx.Finish(ctx, insert(2)))
+		return tx.Finish(ctx, insert(3))
+	})
+	require.ErrorIs(t, err, errOver)
+	var ids []int64
+	var batch sqlstore.Batch
+	batch.Query(func(row sqlstore.Row) error {
+		var id int64
+		err := row.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT id FROM rows`)
+	require.NoError(t, driver.Run(t.Context(), &batch))
+	require.Equal(t, []int64{2}, ids)
 }

@@ -24,7 +24,8 @@ type asked struct {
 }
 
 type answer struct {
-	ready   chan struct{} // closed: version and err are set
+	ctx     context.Context // of who asked first; it does not end
+	ready   chan struct{}   // closed: version and err are set
 	version *Version
 	err     error
 }
@@ -45,26 +46,30 @@ func (q *questions) join(ctx context.Context, ref catalogapi.VersionRef) *answer
 	defer q.mu.Unlock()
 	if present := q.asks[ref]; present != nil {
 		if present.next == nil {
-			present.next = newAnswer()
+			present.next = newAnswer(ctx)
 		}
 		return present.next
 	}
-	first := newAnswer()
+	first := newAnswer(ctx)
 	q.asks[ref] = &asked{}
-	go q.answerAll(ctx, ref, first)
+	go q.answerAll(ref, first)
 	return first
 }
 
 // answerAll asks until nobody waits for another answer. Each question is bounded
-// in time.
-func (q *questions) answerAll(ctx context.Context, ref catalogapi.VersionRef, now *answer) {
+// in time, so it ends.
+func (q *questions) answerAll(ref catalogapi.VersionRef, now *answer) {
 	for now != nil {
-		bounded, cancel := context.WithTimeout(ctx, askTimeout)
-		now.version, now.err = q.ask(bounded, ref)
-		cancel()
-		close(now.ready)
+		q.answer(now, ref)
 		now = q.take(ref)
 	}
+}
+
+func (q *questions) answer(now *answer, ref catalogapi.VersionRef) {
+	ctx, cancel := context.WithTimeout(now.ctx, askTimeout)
+	defer cancel()
+	defer close(now.ready)
+	now.version, now.err = q.ask(ctx, ref)
 }
 
 // take is the next answer to get; nil ends the asking.
@@ -80,4 +85,6 @@ func (q *questions) take(ref catalogapi.VersionRef) *answer {
 	return next
 }
 
-func newAnswer() *answer { return &answer{ready: make(chan struct{})} }
+func newAnswer(ctx context.Context) *answer {
+	return &answer{ctx: ctx, ready: make(chan struct{})}
+}

@@ -7,6 +7,7 @@ package plans
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -34,7 +35,8 @@ type Catalog interface {
 	ResolveVersion(ctx context.Context, ref catalogapi.VersionRef) (catalogapi.Version, error)
 }
 
-// askTimeout bounds a question to the catalog.
+// askTimeout bounds a question to the catalog. Who comes while one is on its way
+// waits for it and the next.
 const askTimeout = 10 * time.Second
 
 // Cache is safe for concurrent use.
@@ -115,7 +117,14 @@ func (c *Cache) resolve(ctx context.Context, ref catalogapi.VersionRef) (*Versio
 	return c.keep(wire)
 }
 
-func (c *Cache) keep(wire catalogapi.Version) (*Version, error) {
+// keep compiles in a goroutine that is nobody's request: a panic over one stored
+// definition must not end the process.
+func (c *Cache) keep(wire catalogapi.Version) (v *Version, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, errs.Wrap(fmt.Errorf("panic: %v\n%s", p, debug.Stack()), errs.Internal, "flow version %s cannot be compiled", wire.ID)
+		}
+	}()
 	definition, faults := flow.Parse([]byte(wire.DefinitionJSON))
 	if len(faults) > 0 {
 		return nil, errs.Wrap(errs.Invalid(errs.InvalidFlow, faults), errs.Internal, "flow version %s cannot be read", wire.ID)
@@ -124,7 +133,7 @@ func (c *Cache) keep(wire catalogapi.Version) (*Version, error) {
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "flow version %s cannot be compiled", wire.ID)
 	}
-	v := &Version{
+	v = &Version{
 		ID: wire.ID, FlowID: wire.FlowID, FlowName: wire.FlowName, Number: wire.Version,
 		Status: storage.VersionStatus(wire.Status), Plan: plan,
 	}

@@ -282,7 +282,11 @@ func (r *Runner) RunOnce(ctx context.Context, taskID string) error {
 	return h.untilStepped(ctx)
 }
 
+// claimOne is not broken off by a caller who leaves: storage may have made the
+// claim by then, and the task would be nobody's until its lease ends.
 func (r *Runner) claimOne(ctx context.Context, taskID string, extent extent) (h *held, err error) {
+	ctx, cancel := pause.Outlast(ctx, claimPatience)
+	defer cancel()
 	r.claiming(func() {
 		var task storage.Task
 		task, err = r.Store.ClaimTask(ctx, taskID, r.claimParams())
