@@ -99,3 +99,35 @@ func TestPostgres_AMigrationThatIsKilledLeavesWholeVersions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, migrate.StateCurrent, status.State())
 }
+
+// overdueBuild tells of an index whose build has waited for longer than a
+// migration waits for a table.
+const overdueBuild = `SELECT 'scheduler.tasks_flow_ended'::regclass::oid FROM pg_stat_activity
+WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1500 ms'`
+
+func TestPostgres_AnIndexIsBuiltOnceBesideADump(t *testing.T) {
+	t.Parallel()
+	target := migrate.Target{Service: migrations.Scheduler, DSN: pgtest.DSN(t)}
+	_, err := migrate.UpTo(t.Context(), target, 4)
+	require.NoError(t, err)
+	dump, err := connectTo(t, target.DSN).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	_, err = dump.Exec(t.Context(), `SELECT 1`) // its snapshot is older than the index
+	require.NoError(t, err)
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := migrate.Up(t.Context(), target)
+		migrated <- err
+	}()
+
+	other := connectTo(t, target.DSN)
+	var index uint32
+	require.Eventually(t, func() bool {
+		return other.QueryRow(t.Context(), overdueBuild).Scan(&index) == nil
+	}, 30*time.Second, 20*time.Millisecond)
+	require.NoError(t, dump.Rollback(t.Context()))
+	require.NoError(t, <-migrated)
+	var built uint32
+	require.NoError(t, other.QueryRow(t.Context(), `SELECT 'scheduler.tasks_flow_ended'::regclass::oid`).Scan(&built))
+	require.Equal(t, index, built, "it was begun anew")
+}

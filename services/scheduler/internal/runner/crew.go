@@ -36,7 +36,6 @@ func (c *crew) work(f func()) {
 	defer spare.Stop()
 	for {
 		f()
-		f = nil // what it held is not this member's to keep
 		spare.Reset(spareTime)
 		select {
 		case f = <-c.idle:
