@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
 // Decode reads a JSON object from the request's body into dst, a pointer to a
@@ -199,12 +200,12 @@ func (d *decoder) array(data []byte, dst reflect.Value) {
 		return
 	}
 	count := 0
-	for range parts(data) {
+	for range rawjson.Items(data) {
 		count++
 	}
 	out := reflect.MakeSlice(dst.Type(), count, count)
 	above, i := len(d.path), 0
-	for item := range parts(data) {
+	for item := range rawjson.Items(data) {
 		d.path = append(strconv.AppendInt(append(d.path, '['), int64(i), 10), ']')
 		d.value(item, out.Index(i))
 		d.path = d.path[:above]

@@ -3,12 +3,13 @@ package httpx
 import (
 	"bytes"
 	"encoding/json"
-	"iter"
 	"slices"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
-// The functions here walk JSON that is known to be well-formed, and look no
-// closer than where a value begins and ends. encoding/json would read every
+// The functions here are for JSON that is known to be well-formed. They look no
+// closer than where a value begins and ends: encoding/json would read every
 // level once more to check it, and copy it.
 
 // member is one member of an object. Both are parts of the body, but a name
@@ -19,14 +20,8 @@ type member struct{ name, value []byte }
 // same name the last alone.
 func appendMembers(members []member, object []byte) []member {
 	before := len(members)
-	var name []byte
-	for part := range parts(object) {
-		if name == nil {
-			name = nameOf(part)
-			continue
-		}
-		members = append(members, member{name, part})
-		name = nil
+	for name, value := range rawjson.Members(object) {
+		members = append(members, member{nameOf(name), value})
 	}
 	added := members[before:]
 	slices.SortStableFunc(added, func(a, b member) int { return bytes.Compare(a.name, b.name) })
@@ -41,7 +36,6 @@ func appendMembers(members []member, object []byte) []member {
 	return members[:before+kept]
 }
 
-// nameOf is never nil.
 func nameOf(text []byte) []byte {
 	if plain, ok := plainText(text); ok {
 		return plain
@@ -57,67 +51,4 @@ func plainText(value []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return value[1 : len(value)-1], true
-}
-
-// parts are the items of an array, or the names and values of an object in
-// turn.
-func parts(value []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		at := 1
-		for {
-			switch value[at] {
-			case ' ', '\t', '\r', '\n', ',', ':':
-				at++
-				continue
-			case ']', '}':
-				return
-			}
-			end := endOfValue(value, at)
-			if !yield(value[at:end:end]) {
-				return
-			}
-			at = end
-		}
-	}
-}
-
-// endOfValue is the index behind the value that begins at an index.
-func endOfValue(data []byte, at int) int {
-	switch data[at] {
-	case '"':
-		return endOfText(data, at)
-	case '{', '[':
-		return endOfParts(data, at)
-	}
-	for at < len(data) && bytes.IndexByte([]byte(",]} \t\r\n"), data[at]) < 0 {
-		at++
-	}
-	return at
-}
-
-func endOfText(data []byte, at int) int {
-	for at++; data[at] != '"'; at++ {
-		if data[at] == '\\' {
-			at++
-		}
-	}
-	return at + 1
-}
-
-func endOfParts(data []byte, at int) int {
-	for depth := 0; ; {
-		switch data[at] {
-		case '"':
-			at = endOfText(data, at)
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		at++
-		if depth == 0 {
-			return at
-		}
-	}
 }

@@ -126,6 +126,17 @@ func Fields(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
+// Members is Fields with the keys as they stand in the text, quoted.
+func Members(raw json.RawMessage) iter.Seq2[json.RawMessage, json.RawMessage] {
+	return func(yield func(key, value json.RawMessage) bool) {
+		for f := range fields(raw) {
+			if !yield(f.key, f.value(raw)) {
+				return
+			}
+		}
+	}
+}
+
 // field is where a field lies in its object.
 type field struct {
 	key        []byte // quoted
