@@ -14,13 +14,10 @@ import (
 type questions struct {
 	ask func(ctx context.Context, ref catalogapi.VersionRef) (*Version, error)
 
-	mu   sync.Mutex
-	asks map[catalogapi.VersionRef]*asked
-}
-
-// asked are the answers on their way to one question.
-type asked struct {
-	next *answer // nil: nobody has come since the present one was asked
+	mu sync.Mutex
+	// next has an entry for each question on its way: the answer that those wait
+	// for who have come since it was asked, nil while there are none.
+	next map[catalogapi.VersionRef]*answer
 }
 
 type answer struct {
@@ -44,14 +41,15 @@ func (q *questions) get(ctx context.Context, ref catalogapi.VersionRef) (*Versio
 func (q *questions) join(ctx context.Context, ref catalogapi.VersionRef) *answer {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if present := q.asks[ref]; present != nil {
-		if present.next == nil {
-			present.next = newAnswer(ctx)
+	if next, asking := q.next[ref]; asking {
+		if next == nil {
+			next = newAnswer(ctx)
+			q.next[ref] = next
 		}
-		return present.next
+		return next
 	}
 	first := newAnswer(ctx)
-	q.asks[ref] = &asked{}
+	q.next[ref] = nil
 	go q.answerAll(ref, first)
 	return first
 }
@@ -76,12 +74,12 @@ func (q *questions) answer(now *answer, ref catalogapi.VersionRef) {
 func (q *questions) take(ref catalogapi.VersionRef) *answer {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	present := q.asks[ref]
-	next := present.next
-	present.next = nil
+	next := q.next[ref]
 	if next == nil {
-		delete(q.asks, ref)
+		delete(q.next, ref)
+		return nil
 	}
+	q.next[ref] = nil
 	return next
 }
 

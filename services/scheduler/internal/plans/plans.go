@@ -54,7 +54,7 @@ func NewCache(catalog Catalog, size int) (*Cache, error) {
 		return nil, fmt.Errorf("make plan cache: %w", err)
 	}
 	c := &Cache{catalog: catalog, byID: byID}
-	c.refs = questions{ask: c.resolve, asks: map[catalogapi.VersionRef]*asked{}}
+	c.refs = questions{ask: c.resolve, next: map[catalogapi.VersionRef]*answer{}}
 	return c, nil
 }
 
