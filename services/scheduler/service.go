@@ -90,7 +90,6 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		{Name: "registry", URL: cfg.RegistryURL}, {Name: "flow-catalog", URL: cfg.CatalogURL}, {Name: "queue-gateway", URL: cfg.QueueURL},
 	}}
 	s.pool = workers.NewPool(workers.Config{MaxPerWorker: cfg.MaxPerWorker, NoWorkerWait: cfg.NoWorkerWait}, registry, deps.Log)
-	intake := results.Intake{Store: store, Now: storage.Now}
 	logs := runlog.Book{Store: store, Most: cfg.RunLogBytes, Now: storage.Now}
 	owner, ownership, err := ownerOf(cfg)
 	if err != nil {
@@ -98,7 +97,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	tracer := tracing.Tracer(deps.Traces, "services/scheduler")
 	s.outbox = outbox.New(outbox.Deps{
-		Store: store, Queue: queue, Results: intake, Alone: ownership == runner.Exclusive,
+		Store: store, Queue: queue, Results: results.Intake{Store: store, Now: storage.Now}, Alone: ownership == runner.Exclusive,
 		Log: deps.Log, Metrics: counts.outbox, Now: storage.Now,
 	})
 	s.runner = runner.New(runner.Config{
@@ -117,7 +116,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		}),
 	})
 	s.routes = api.Routes(api.Deps{
-		Store: store, Plans: cache, Runner: s.runner, Results: intake, Logs: logs, Now: storage.Now,
+		Store: store, Plans: cache, Runner: s.runner, Results: results.Intake{Store: store, Runner: s.runner, Now: storage.Now}, Logs: logs, Now: storage.Now,
 		Approvals: approvals.New(approvals.Deps{Store: store, Runner: s.runner, Log: deps.Log, Now: storage.Now}),
 	})
 	if s.handler, err = httpx.NewRouter(httpx.Deps{Log: deps.Log, Metrics: counts.requests, Traces: deps.Traces}, s.routes); err != nil {

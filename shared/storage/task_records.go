@@ -230,6 +230,10 @@ type TaskStep struct {
 	Lease LeaseRef // the fence
 	At    time.Time
 
+	// Take makes it the step of a task that nobody holds, and takes the lease
+	// in the same transaction: see Take. Nil: the step is made under Lease.
+	Take *Take
+
 	Status      TaskStatus
 	Shared      json.RawMessage // nil: unchanged
 	State       json.RawMessage
@@ -256,11 +260,22 @@ type TaskStep struct {
 	RunnableAt time.Time
 }
 
+// Take is how a step takes the lease that it is made under. The step's Lease
+// names the epoch before, and its epoch is the next one. It commits only where
+// its maker has seen the task: unfinished, not canceling, held by nobody since
+// that epoch, and with an inbox of which the step applies all there is. So a
+// repeat is refused, also of a step that did commit.
+type Take struct {
+	Owner string
+	Until time.Time // the lease's expiry, unless the step releases
+}
+
 // StepOutcome tells how a step went.
 type StepOutcome struct {
 	// Err is nil: committed; ErrLeaseLost: the epoch is not current or the
 	// lease was given back (by the same step, when this repeats one that
-	// released), nothing was written; ErrInboxPending: the step was terminal
+	// released), nothing was written; ErrMoved: the same for a step with Take,
+	// or an event has come; ErrInboxPending: the step was terminal
 	// while the inbox holds events after InboxDone, nothing was written: apply
 	// them first; ErrInvalidText.
 	Err error

@@ -17,7 +17,7 @@ import (
 // subtest, and subtests run in parallel.
 func RunTasks(t *testing.T, open func(t *testing.T) storage.Tasks) {
 	for _, group := range [][]tasksTest{
-		tasksCreateTests, tasksReadTests, tasksSettleTests, tasksInboxTests, tasksLeaseTests, tasksOutboxTests,
+		tasksCreateTests, tasksReadTests, tasksSettleTests, tasksTakeTests, tasksInboxTests, tasksLeaseTests, tasksOutboxTests,
 		tasksMarkTests, tasksLogTests, tasksStatsTests,
 		tasksTextTests, tasksRaceTests, tasksModelTests,
 	} {

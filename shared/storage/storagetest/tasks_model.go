@@ -164,6 +164,12 @@ func (t *modelTask) current(epoch int64) bool {
 	return t != nil && t.Lease.Owner != "" && t.Lease.Epoch == epoch
 }
 
+// asSeen tells whether a step with Take may write.
+func (t *modelTask) asSeen(step *storage.TaskStep) bool {
+	return t != nil && t.Lease.Owner == "" && t.Lease.Epoch == step.Lease.Epoch && t.InboxSeq == step.InboxDone &&
+		!t.Status.Terminal() && t.Status != storage.TaskCanceling
+}
+
 // lease draws a task and a lease on it: mostly the current one.
 func (m *tasksModel) lease(r *rapid.T) (*modelTask, storage.LeaseRef) {
 	n := m.number(r)
@@ -205,9 +211,18 @@ func (m *tasksModel) settle(r *rapid.T) {
 	if task != nil {
 		m.fillStep(r, task, &step)
 	}
+	if rapid.IntRange(0, 2).Draw(r, "take") == 0 {
+		step.Take = &storage.Take{Owner: "beta", Until: step.At.Add(time.Minute)}
+	}
 
 	var want storage.StepOutcome
 	switch {
+	case step.Take != nil && !task.asSeen(&step):
+		want.Err = storage.ErrMoved
+	case step.Take != nil:
+		task.Lease = storage.Lease{Owner: step.Take.Owner, Expiry: step.Take.Until, Epoch: ref.Epoch + 1}
+		task.RunnableAt = step.Take.Until
+		m.apply(task, &step)
 	case !task.current(ref.Epoch):
 		want.Err = storage.ErrLeaseLost
 	case step.Status.Terminal() && task.InboxSeq > step.InboxDone:

@@ -39,6 +39,8 @@ func (c catalog) Get(_ context.Context, id string) (*plans.Version, error) {
 	return nil, errs.New(errs.NotFound, "there is no flow version %q", id)
 }
 
+func (c catalog) Known(id string) (*plans.Version, bool) { return c[id], c[id] != nil }
+
 func (c catalog) Resolve(ctx context.Context, flowID string, number int) (*plans.Version, error) {
 	if flowID != "flow-1" || number > 1 {
 		return nil, errs.New(errs.NotFound, "there is no such version")

@@ -79,7 +79,7 @@ func (s *step) runFinished(result *RunResult) {
 	case v == nil:
 	case v.frame.Fan != nil:
 		s.goOn(v.fanStep().branchFinished(result))
-	case v.frame.RunID != result.RunID || !v.frame.Phase.executing():
+	case !s.state.Awaits(result.RunID):
 	case result.Error != nil:
 		s.goOn(v.attemptFailed(result))
 	default:

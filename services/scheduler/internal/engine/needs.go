@@ -43,6 +43,18 @@ func (s *State) Needs(events []Event) Needs {
 	return needs
 }
 
+// Awaits reports whether the state waits for the end of that execution.
+func (s *State) Awaits(runID string) bool {
+	node := s.Innermost()
+	switch {
+	case node == nil:
+		return false
+	case node.Fan != nil:
+		return slices.ContainsFunc(node.Fan.Open, func(b Branch) bool { return b.RunID == runID && b.Phase.executing() })
+	}
+	return node.RunID == runID && node.Phase.executing()
+}
+
 // mayStartLast reports whether all branches of the round have started, or may
 // do so and end while the events are applied: branches that cannot start end
 // without an event of their own, and then it takes one more to end the round.

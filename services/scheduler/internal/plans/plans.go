@@ -87,6 +87,9 @@ func (c *Cache) Get(ctx context.Context, versionID string) (*Version, error) {
 	return found.Val.(*Version), nil //nolint:forcetypeassert // the closure above returns nothing else
 }
 
+// Known returns a version that is in memory.
+func (c *Cache) Known(versionID string) (version *Version, known bool) { return c.byID.Get(versionID) }
+
 // Resolve returns the flow's version of that number in whatever status, or
 // with 0 its newest published one. Errors as Get's.
 func (c *Cache) Resolve(ctx context.Context, flowID string, number int) (*Version, error) {

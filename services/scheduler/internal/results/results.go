@@ -18,7 +18,10 @@ import (
 // Intake takes results in.
 type Intake struct {
 	Store storage.Tasks
-	Now   func() time.Time
+	// Runner may make results steps of their tasks at once. Nil: they all go to
+	// their tasks' inboxes.
+	Runner *runner.Runner
+	Now    func() time.Time
 }
 
 // DeliverResults returns nil once all results are durable. A repeat is
@@ -32,6 +35,12 @@ func (in Intake) DeliverResults(ctx context.Context, results []schedulerapi.JobR
 			return err
 		}
 		events = append(events, event)
+	}
+	if in.Runner != nil {
+		events = in.Runner.Deliver(ctx, events)
+	}
+	if len(events) == 0 {
+		return nil
 	}
 	outcomes, err := in.Store.AppendEvents(ctx, events)
 	if err != nil {

@@ -130,7 +130,7 @@ func (d *drive) inTurn(ctx context.Context, inputs []input) ([]input, error) {
 func (d *drive) prepare(ctx context.Context, inputs []input) error {
 	for _, in := range inputs {
 		if resolved := in.event.Resolved; resolved != nil && resolved.Error == nil {
-			if err := d.loadPlan(ctx, resolved.VersionID); err != nil {
+			if err := d.loadPlan(ctx, resolved.VersionID, d.r.Plans.Get); err != nil {
 				return err
 			}
 		}

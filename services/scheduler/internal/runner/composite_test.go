@@ -126,6 +126,22 @@ func openRuns(t *testing.T, store storage.Tasks, id string) int {
 
 func TestFan_OfJobsWaitsWithoutALeaseAndTakesResultsInAnyOrder(t *testing.T) {
 	t.Parallel()
+	appended := func(f *fixture, events []storage.InboxEvent) []storage.InboxEvent { return events }
+	delivered := func(f *fixture, events []storage.InboxEvent) []storage.InboxEvent {
+		return f.Deliver(f.t.Context(), events)
+	}
+	for name, first := range map[string]func(*fixture, []storage.InboxEvent) []storage.InboxEvent{"appended": appended, "delivered": delivered} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			resultsInAnyOrder(t, first)
+		})
+	}
+}
+
+// resultsInAnyOrder answers the jobs of a fan, each twice: what is left of the
+// events is appended.
+func resultsInAnyOrder(t *testing.T, first func(*fixture, []storage.InboxEvent) []storage.InboxEvent) {
+	t.Helper()
 	f := setup(t, openStore(t), echo).run()
 	f.add("each", eachOf(130, `,"exec_type":"queue"`))
 	id := f.create("each")
@@ -139,15 +155,13 @@ func TestFan_OfJobsWaitsWithoutALeaseAndTakesResultsInAnyOrder(t *testing.T) {
 		for i := len(runs) - 1; i >= 0 && len(results) < 40; i-- {
 			if run := runs[i]; run.Status == storage.RunQueued && !answered[run.ID] {
 				answered[run.ID] = true
-				event := engine.Event{Kind: storage.EventRunFinished, Result: &engine.RunResult{RunID: run.ID, Result: json.RawMessage(`"` + run.Path + `"`)}}
-				data, err := event.Data()
-				require.NoError(t, err)
-				results = append(results, storage.InboxEvent{TaskID: id, SourceID: RunSource(run.ID), Kind: event.Kind, Data: data, At: storage.Now()})
+				results = append(results, answerTo(t, id, run.ID, `"`+run.Path+`"`))
 			}
 		}
-		outcomes, err := f.Store.AppendEvents(t.Context(), append(results, results...)) // and each twice
+		left := first(f, results)
+		outcomes, err := f.Store.AppendEvents(t.Context(), append(left, results...)) // and each twice
 		require.NoError(t, err)
-		require.Len(t, outcomes, 2*len(results))
+		require.Len(t, outcomes, len(left)+len(results))
 	}
 	require.Equal(t, pathsInOrder(130), sharedOf(t, f.untilStatus(id, storage.TaskCompleted))["out"])
 }

@@ -296,11 +296,13 @@ func (d *drive) finished(event engine.Event) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
-	logged := storage.TaskEvent{TaskID: d.lease.TaskID, SourceID: sourceID, Kind: event.Kind, Data: data, At: event.At}
-	if event, err = engine.ReadEvent(logged); err != nil {
-		return input{}, err
-	}
-	return input{event: event, sourceID: sourceID, data: data}, nil
+	return made(storage.TaskEvent{TaskID: d.lease.TaskID, SourceID: sourceID, Kind: event.Kind, Data: data, At: event.At})
+}
+
+// made is an event that the step is to add to the log.
+func made(logged storage.TaskEvent) (input, error) {
+	event, err := engine.ReadEvent(logged)
+	return input{event: event, sourceID: logged.SourceID, data: logged.Data}, err
 }
 
 func (d *drive) fired() input {

@@ -53,10 +53,24 @@ func (h *held) markStepped(cause error) {
 // hold registers a task before or after its lease is durable (epoch 0 and not
 // 0). The context ends when the lease is lost or a stop cuts the task off.
 func (r *Runner) hold(taskID string, epoch int64) (context.Context, *held) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	h := &held{taskID: taskID, cancel: cancel, news: make(chan struct{}, 1), stepped: make(chan struct{}), epoch: epoch}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.holdLocked(taskID, epoch)
+}
+
+// holdFree is hold with epoch 0 for a task that is not held here, or nil.
+func (r *Runner) holdFree(taskID string) (context.Context, *held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holding[taskID] != nil {
+		return nil, nil
+	}
+	return r.holdLocked(taskID, 0)
+}
+
+func (r *Runner) holdLocked(taskID string, epoch int64) (context.Context, *held) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	h := &held{taskID: taskID, cancel: cancel, news: make(chan struct{}, 1), stepped: make(chan struct{}), epoch: epoch}
 	if before := r.holding[taskID]; before != nil {
 		// Its lease expired while this process slept, and the claim took it:
 		// what it still executes must not go on beside the new holder's.

@@ -77,6 +77,7 @@ type Outbox interface {
 // Plans gives compiled flow versions.
 type Plans interface {
 	Get(ctx context.Context, versionID string) (*plans.Version, error)
+	Known(versionID string) (version *plans.Version, known bool)
 	ResolveRef(ctx context.Context, ref flow.Ref) (*plans.Version, error)
 }
 

@@ -70,6 +70,11 @@ func (c *catalog) Get(_ context.Context, id string) (*plans.Version, error) {
 	return c.versions[id], nil
 }
 
+func (c *catalog) Known(id string) (*plans.Version, bool) {
+	version, err := c.Get(context.Background(), id)
+	return version, err == nil && version != nil
+}
+
 // ResolveRef knows versions by their flow's name.
 func (c *catalog) ResolveRef(ctx context.Context, ref flow.Ref) (*plans.Version, error) {
 	version, err := c.Get(ctx, ref.Name)
@@ -112,6 +117,8 @@ type fixture struct {
 	t       *testing.T
 	catalog *catalog
 	stop    func() // ends Run and waits for it
+	// attending are calls that a test leaves behind for a moment.
+	attending sync.WaitGroup
 }
 
 type option func(*Config, *Deps)

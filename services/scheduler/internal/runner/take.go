@@ -11,6 +11,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/outbox"
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/plans"
 	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/pause"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -67,7 +68,7 @@ func (r *Runner) take(ctx context.Context, h *held, task storage.Task, extent ex
 // revive loads what the task is executed with, and returns what has happened to
 // it while nobody held it.
 func (d *drive) revive(ctx context.Context, task storage.Task) ([]input, error) {
-	if err := d.load(ctx, task); err != nil {
+	if err := d.load(ctx, task, d.r.Plans.Get); err != nil {
 		return nil, err
 	}
 	inputs, err := d.backlog(ctx, task)
@@ -121,20 +122,23 @@ func (d *drive) cancelUnread(ctx context.Context, task storage.Task) error {
 	return err
 }
 
+// planGetter gives the plan of a flow version.
+type planGetter func(ctx context.Context, versionID string) (*plans.Version, error)
+
 // load gives the drive the task's state and plans. The state is to be attached.
-func (d *drive) load(ctx context.Context, task storage.Task) error {
+func (d *drive) load(ctx context.Context, task storage.Task, get planGetter) error {
 	state, err := engine.Load(task)
 	if err != nil {
 		return err
 	}
-	version, err := d.r.Plans.Get(ctx, task.FlowVersionID)
+	version, err := get(ctx, task.FlowVersionID)
 	if err != nil {
 		return fmt.Errorf("get the plan: %w", err)
 	}
 	d.r.recent.recall(&state)
 	d.begin(task, version, state)
 	for _, id := range state.Versions() {
-		if err := d.loadPlan(ctx, id); err != nil {
+		if err := d.loadPlan(ctx, id, get); err != nil {
 			return err
 		}
 	}
@@ -170,8 +174,8 @@ func (r *Runner) loadRuns(ctx context.Context, taskID string, needs engine.Needs
 }
 
 // loadPlan gives the program the plan of a version that a subflow is pinned to.
-func (d *drive) loadPlan(ctx context.Context, versionID string) error {
-	version, err := d.r.Plans.Get(ctx, versionID)
+func (d *drive) loadPlan(ctx context.Context, versionID string, get planGetter) error {
+	version, err := get(ctx, versionID)
 	if err != nil {
 		return fmt.Errorf("get the plan of a subflow: %w", err)
 	}
@@ -182,7 +186,7 @@ func (d *drive) loadPlan(ctx context.Context, versionID string) error {
 // View is a task as it stands, for reading only.
 func (r *Runner) View(ctx context.Context, task storage.Task) (engine.Program, engine.State, error) {
 	d := r.newDrive(nil, task, oneStep)
-	if err := d.load(ctx, task); err != nil {
+	if err := d.load(ctx, task, r.Plans.Get); err != nil {
 		return engine.Program{}, engine.State{}, err
 	}
 	needs := d.state.Needs(nil)
@@ -225,7 +229,11 @@ func (r *Runner) Attend(ctx context.Context, taskID string) error {
 		switch h := r.holder(taskID); {
 		case h == nil:
 		case !h.hasStepped():
-			return h.untilStepped(ctx) // the poll was quicker
+			// The poll was quicker, or a delivery that may yet leave it alone.
+			if err := h.untilStepped(ctx); !errors.Is(err, errNotFree) {
+				return err
+			}
+			continue
 		case tries == lettingGo:
 			return nil // the poll was quicker still: it holds the task since, and has made the step
 		default:

@@ -47,6 +47,7 @@ func taskStatements() map[string]planned {
 		"settle":        one(settleKeepSQL, settled...),
 		"settle, free":  one(settleReleaseSQL, append(settled, 1)...),
 		"settle, end":   one(settleEndSQL, settled...),
+		"settle, take":  one(settleTakeSQL, append(settled, "o", 1, 1)...),
 		"lock inbox":    one(lockInboxSQL),
 		"update inbox":  one(updateInboxSQL, "running", 1, 1, 1),
 

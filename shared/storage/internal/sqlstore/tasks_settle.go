@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -39,6 +40,12 @@ RETURNING inbox_seq`
 	settleEndSQL = settleSetSQL + `status = $12, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` + settleFenceSQL + `
 	AND inbox_seq <= $9
 RETURNING inbox_seq`
+
+	// The inbox is empty after it, so there is no earlier time to be runnable at.
+	settleTakeSQL = settleSetSQL + `status = $12, lease_epoch = lease_epoch + 1, lease_owner = $13, lease_expiry = $14, runnable_at = $15
+WHERE id = $1 AND lease_epoch = $2 AND lease_owner = '' AND inbox_seq = $9
+	AND finished_at IS NULL AND status <> 'canceling'
+RETURNING inbox_seq`
 )
 
 // Tells a lost lease from another reason why an update under it found no row: a
@@ -52,7 +59,7 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 		outcomes = make([]storage.StepOutcome, len(steps))
 		var updates Batch
 		for _, i := range order {
-			outcomes[i].Err = storage.ErrLeaseLost // unless the update finds its row
+			outcomes[i].Err = notFound(&steps[i]) // unless the update finds its row
 			addStep(&updates, &outcomes[i], &steps[i])
 		}
 		if err := tx.Run(ctx, &updates); err != nil {
@@ -67,13 +74,21 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 				addRuns(&rest, step.Started)
 				addFinishes(&rest, step.Lease.TaskID, step.Finished)
 				addOutbox(&rest, step.Outbox)
-			case step.Status.Terminal():
+			case step.Status.Terminal() && step.Take == nil:
 				rest.Query(inboxPending(&outcomes[i]), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
 			}
 		}
 		return tx.Finish(ctx, &rest)
 	})
 	return outcomes, err
+}
+
+// notFound is what it means that a step's update finds no row.
+func notFound(step *storage.TaskStep) error {
+	if step.Take != nil {
+		return storage.ErrMoved
+	}
+	return storage.ErrLeaseLost
 }
 
 // addStep adds the update of the task's row, whose result sets the outcome.
@@ -89,6 +104,10 @@ func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep)
 	}
 	update := settleKeepSQL
 	switch {
+	case step.Take != nil:
+		update = settleTakeSQL
+		lease, runnableAt := takenBy(step)
+		args = append(args, lease.Owner, micros(lease.Expiry), micros(runnableAt))
 	case step.Status.Terminal():
 		update = settleEndSQL
 	case step.Release:
@@ -103,6 +122,17 @@ func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep)
 		*outcome = storage.StepOutcome{InboxPending: arrived > step.InboxDone}
 		return nil
 	}, update, args...)
+}
+
+// takenBy is the lease after a step with Take, and when the task is runnable.
+func takenBy(step *storage.TaskStep) (storage.Lease, time.Time) {
+	switch {
+	case step.Status.Terminal():
+		return storage.Lease{}, time.Time{}
+	case step.Release:
+		return storage.Lease{}, step.RunnableAt
+	}
+	return storage.Lease{Owner: step.Take.Owner, Expiry: step.Take.Until}, step.Take.Until
 }
 
 func inboxPending(outcome *storage.StepOutcome) func(Row) error {

@@ -14,7 +14,7 @@ func refuseNewTask(created *storage.NewTask) (storage.CreateOutcome, bool) {
 
 func refuseStep(step *storage.TaskStep) (storage.StepOutcome, bool) {
 	if !storable(step.Lease.TaskID) {
-		return storage.StepOutcome{Err: storage.ErrLeaseLost}, true
+		return storage.StepOutcome{Err: notFound(step)}, true
 	}
 	if storableJSON(step.Shared, step.State, step.Error) && storableEvents(step.Events) &&
 		storableRuns(step.Started) && storableFinishes(step.Finished) && storableOutbox(step.Outbox) {
