@@ -90,10 +90,10 @@ func TestOpen_SetsWhatDurabilityNeeds(t *testing.T) {
 	driver := setup(t)
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
 		var got string
+		batch := query(func(row sqlstore.Row) error { return row.Scan(&got) },
+			"SELECT CAST("+pragma+" AS TEXT) FROM pragma_"+pragma)
 		require.NoError(t, driver.Write(t.Context(), func(ctx context.Context, tx sqlstore.Tx) error {
-			var batch sqlstore.Batch
-			batch.Query(func(row sqlstore.Row) error { return row.Scan(&got) }, "PRAGMA "+pragma)
-			return tx.Run(ctx, &batch)
+			return tx.Run(ctx, batch)
 		}))
 		require.Equal(t, want, got, pragma)
 	}

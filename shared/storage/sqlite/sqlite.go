@@ -38,8 +38,7 @@ const minReaders = 4
 // Driver is an open database file. It implements sqlstore.Driver.
 type Driver struct {
 	lock    *fileLock
-	readers *sql.DB
-	reads   statements
+	readers *readers
 	writer  *writer
 	hints   hints.Hub
 
@@ -54,38 +53,32 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	driver, err := open(ctx, config, lock)
+	driver, err := open(config, lock)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", config.Path, err), lock.release())
 	}
 	return driver, nil
 }
 
-func open(ctx context.Context, config Config, lock *fileLock) (*Driver, error) {
+func open(config Config, lock *fileLock) (*Driver, error) {
 	if config.Commits == nil {
 		config.Commits = sqlstore.Uncounted{}
 	}
 	driver := &Driver{lock: lock}
 	// The writer comes first: it makes the file, which readers only open.
-	writer, err := openWriter(ctx, config, driver.hints.Deliver)
+	writer, err := openWriter(config, driver.hints.Deliver)
 	if err != nil {
 		return nil, err
 	}
-	readers, err := sql.Open("sqlite", source(config.Path, "query_only(1)"))
-	if err == nil {
-		size := config.Readers
-		if size == 0 {
-			size = max(minReaders, runtime.NumCPU())
-		}
-		readers.SetMaxOpenConns(size)
-		readers.SetMaxIdleConns(size)
-		err = readers.PingContext(ctx)
+	size := config.Readers
+	if size == 0 {
+		size = max(minReaders, runtime.NumCPU())
 	}
+	readers, err := openReaders(config.Path, size)
 	if err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
 	driver.writer, driver.readers = writer, readers
-	driver.reads.prepare = readers.PrepareContext
 	return driver, nil
 }
 
@@ -126,9 +119,14 @@ func OpenToRead(path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// source is the data source name of a connection to the file.
-func source(path string, pragmas ...string) string {
-	query := url.Values{"_pragma": append([]string{
+// source is the data source name of a connection to the file for database/sql.
+func source(path string) string {
+	return fileURI(path, url.Values{"_pragma": settings()})
+}
+
+// settings are the PRAGMAs of a connection to the file.
+func settings() []string {
+	return []string{
 		"busy_timeout(5000)", // a shell or a backup tool may hold the file for a moment
 		"journal_mode(WAL)",
 		"synchronous(FULL)", // NORMAL would lose the last commits with the power
@@ -136,8 +134,7 @@ func source(path string, pragmas ...string) string {
 		"wal_autocheckpoint(4000)", // pages: 16 MB, so that hot pages are copied back less often
 		"cache_size(-16384)",       // KiB
 		"temp_store(MEMORY)",
-	}, pragmas...)}
-	return fileURI(path, query)
+	}
 }
 
 func fileURI(path string, query url.Values) string {
@@ -146,7 +143,7 @@ func fileURI(path string, query url.Values) string {
 
 // Run implements sqlstore.Conn for reads.
 func (d *Driver) Run(ctx context.Context, batch *sqlstore.Batch) error {
-	return d.reads.run(ctx, batch)
+	return d.readers.run(ctx, batch)
 }
 
 // Write implements sqlstore.Driver.
@@ -174,7 +171,7 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 func (d *Driver) Close() error {
 	d.closeOnce.Do(func() {
 		d.hints.Close()
-		d.closeErr = errors.Join(d.writer.close(), d.reads.close(), d.readers.Close(), d.lock.release())
+		d.closeErr = errors.Join(d.writer.close(), d.readers.close(), d.lock.release())
 	})
 	return d.closeErr
 }

@@ -2,26 +2,46 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 
-	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+	"github.com/pocketflowgo/pocketflow/shared/storage/sqlite/internal/raw"
 )
 
-// statements runs batches over prepared statements, each text prepared once.
-// The texts are the constants of sqlstore, so the cache needs no limit.
-type statements struct {
-	prepare func(ctx context.Context, text string) (*sql.Stmt, error)
+// session runs batches on a connection of its own over prepared statements, each
+// text prepared once. The texts are the constants of sqlstore, so their number
+// needs no limit. A session serves one goroutine at a time.
+type session struct {
+	conn   *raw.Conn
+	byText map[string]*raw.Stmt
+}
 
-	mu     sync.RWMutex
-	byText map[string]*sql.Stmt
-	closed bool
+// openSession opens a connection with the settings of source, and others.
+func openSession(path string, pragmas ...string) (*session, error) {
+	conn, err := raw.Open(fileURI(path, nil))
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn, byText: map[string]*raw.Stmt{}}
+	for _, pragma := range append(settings(), pragmas...) {
+		if err := s.set(pragma); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// set runs a PRAGMA, whose statement is not kept.
+func (s *session) set(pragma string) error {
+	statement, err := s.conn.Prepare("PRAGMA " + pragma)
+	if err != nil {
+		return err
+	}
+	return errors.Join(statement.Run(nil, nil), statement.Close())
 }
 
 // refusal marks errors of the data itself.
@@ -29,9 +49,9 @@ func refusal(err error) error {
 	if err == nil {
 		return nil
 	}
-	var cause *modernc.Error
+	var cause *raw.Error
 	if errors.As(err, &cause) {
-		switch cause.Code() & 0xff { // the rest says which constraint it was
+		switch cause.Code & 0xff { // the rest says which constraint it was
 		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
 			return fmt.Errorf("%w: %w", storage.ErrInvalidData, err)
 		}
@@ -39,82 +59,83 @@ func refusal(err error) error {
 	return err
 }
 
-func (s *statements) run(ctx context.Context, batch *sqlstore.Batch) error {
+// run runs a batch to its end.
+func (s *session) run(batch *sqlstore.Batch) error {
 	for i := range batch.Statements {
-		if err := s.runOne(ctx, &batch.Statements[i]); err != nil {
+		if err := s.runOne(&batch.Statements[i]); err != nil {
 			return refusal(err)
 		}
 	}
 	return nil
 }
 
-func (s *statements) runOne(ctx context.Context, statement *sqlstore.Statement) error {
-	prepared, err := s.get(ctx, statement.SQL) //nolint:sqlclosecheck // the cache keeps it
-	if err != nil {
-		return err
-	}
-	if statement.Row == nil {
-		result, err := prepared.ExecContext(ctx, statement.Args...)
-		if err == nil && statement.Affected != nil {
-			*statement.Affected, err = result.RowsAffected()
+// runUntil runs a batch of reads until the context ends.
+func (s *session) runUntil(ctx context.Context, batch *sqlstore.Batch) error {
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		s.conn.Interrupt()
+	})
+	defer func() {
+		if !stop() {
+			<-interrupted // or it would hit who has the session next
 		}
-		return err
-	}
-	rows, err := prepared.QueryContext(ctx, statement.Args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := statement.Row(rows); err != nil {
+	}()
+	for i := range batch.Statements {
+		// SQLite forgets an interrupt that comes between two statements.
+		if err := ctx.Err(); err != nil {
 			return err
 		}
+		err := s.runOne(&batch.Statements[i])
+		if raw.Interrupted(err) {
+			return ctx.Err()
+		}
+		if err != nil {
+			return refusal(err)
+		}
 	}
-	return rows.Err()
+	return nil
 }
 
-func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
-	s.mu.RLock()
-	prepared, closed := s.byText[text], s.closed
-	s.mu.RUnlock()
-	if closed {
-		return nil, sqlstore.ErrClosed
+func (s *session) runOne(statement *sqlstore.Statement) error {
+	prepared, err := s.prepared(statement.SQL)
+	if err != nil {
+		return err
 	}
-	if prepared != nil {
-		return prepared, nil
+	var row func(*raw.Stmt) error
+	if statement.Row != nil {
+		row = func(stmt *raw.Stmt) error { return statement.Row(stmt) }
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, sqlstore.ErrClosed
+	if err := prepared.Run(statement.Args, row); err != nil {
+		return err
 	}
-	if prepared := s.byText[text]; prepared != nil {
-		return prepared, nil
+	if statement.Affected != nil {
+		*statement.Affected = s.conn.Changes()
 	}
-	prepared, err := s.prepare(ctx, text) //nolint:sqlclosecheck // the cache keeps it
+	return nil
+}
+
+func (s *session) prepared(text string) (*raw.Stmt, error) {
+	if known := s.byText[text]; known != nil {
+		return known, nil
+	}
+	prepared, err := s.conn.Prepare(text)
 	if err != nil {
 		return nil, err
-	}
-	if s.byText == nil {
-		s.byText = map[string]*sql.Stmt{}
 	}
 	s.byText[text] = prepared
 	return prepared, nil
 }
 
-func (s *statements) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
+// exec runs one statement without arguments or result.
+func (s *session) exec(text string) error {
+	return refusal(s.runOne(&sqlstore.Statement{SQL: text}))
+}
+
+func (s *session) close() error {
 	var errs []error
 	for _, prepared := range s.byText {
 		errs = append(errs, prepared.Close())
 	}
-	s.byText = nil
-	return errors.Join(errs...)
-}
-
-// exec runs one statement without arguments or result.
-func (s *statements) exec(ctx context.Context, text string) error {
-	return refusal(s.runOne(ctx, &sqlstore.Statement{SQL: text}))
+	return errors.Join(append(errs, s.conn.Close())...)
 }

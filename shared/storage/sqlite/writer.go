@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -12,9 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	modernc "modernc.org/sqlite"
-
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
+	"github.com/pocketflowgo/pocketflow/shared/storage/sqlite/internal/raw"
 )
 
 const (
@@ -49,11 +47,9 @@ func (item *write) take() bool { return item.state.CompareAndSwap(writeWaiting, 
 
 // writer owns the one connection that writes.
 type writer struct {
-	db         *sql.DB
-	conn       *sql.Conn
-	statements statements
-	deliver    func(hints []string)
-	commits    sqlstore.Commits
+	session *session
+	deliver func(hints []string)
+	commits sqlstore.Commits
 
 	queue   chan *write
 	last    int           // size of the group before; only the loop uses it
@@ -63,20 +59,15 @@ type writer struct {
 	closing bool
 }
 
-func openWriter(ctx context.Context, config Config, deliver func([]string)) (*writer, error) {
-	db, err := sql.Open("sqlite", source(config.Path))
+func openWriter(config Config, deliver func([]string)) (*writer, error) {
+	session, err := openSession(config.Path)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	w := &writer{
-		db: db, conn: conn, deliver: deliver, commits: config.Commits,
+		session: session, deliver: deliver, commits: config.Commits,
 		queue: make(chan *write, writeQueue), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	w.statements.prepare = conn.PrepareContext
 	go w.loop()
 	return w, nil
 }
@@ -174,20 +165,16 @@ var errHalfDone = errors.New("a write failed half done")
 // transact runs the first write, and those that more finds, in one transaction.
 // The error is for the group as a whole.
 func (w *writer) transact(first *write, more func(size int) *write, how isolation) (group []*write, err error) {
-	// A statement that was interrupted would leave its write half done, and a
-	// context that can end costs a goroutine per statement.
-	ctx := context.Background()
-
 	began := time.Now()
-	tx := &transaction{statements: &w.statements}
-	group, err = w.runGroup(ctx, tx, groupOf{first: first, more: more, how: how})
+	tx := &transaction{session: w.session}
+	group, err = w.runGroup(tx, groupOf{first: first, more: more, how: how})
 	if err == nil {
-		err = w.statements.exec(ctx, "COMMIT")
+		err = w.session.exec("COMMIT")
 	}
 	if err != nil {
 		// After some failures SQLite has rolled back already; then this
 		// one fails, which changes nothing.
-		_ = w.statements.exec(ctx, "ROLLBACK")
+		_ = w.session.exec("ROLLBACK")
 		w.commits.RolledBack()
 		return group, fmt.Errorf("commit: %w", err)
 	}
@@ -207,7 +194,7 @@ type groupOf struct {
 
 // runGroup begins a transaction and runs writes in it until there are no more,
 // or one fails that would take the others with it.
-func (w *writer) runGroup(ctx context.Context, tx *transaction, of groupOf) (group []*write, err error) {
+func (w *writer) runGroup(tx *transaction, of groupOf) (group []*write, err error) {
 	half := false
 	for item := of.first; item != nil; item = of.more(len(group)) {
 		group = append(group, item)
@@ -215,19 +202,19 @@ func (w *writer) runGroup(ctx context.Context, tx *transaction, of groupOf) (gro
 			continue // it comes along when they run again
 		}
 		if len(group) == 1 {
-			if err := w.statements.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+			if err := w.session.exec("BEGIN IMMEDIATE"); err != nil {
 				return group, err
 			}
 		}
 		if of.how == apart {
-			if err := w.runApart(ctx, tx, item); err != nil {
+			if err := w.runApart(tx, item); err != nil {
 				return group, err
 			}
 			continue
 		}
 		hints := len(tx.hints)
 		tx.wrote = false
-		if item.err = item.run(ctx, tx); item.err != nil {
+		if item.err = item.run(tx); item.err != nil {
 			tx.hints = tx.hints[:hints]
 			half = tx.wrote || fromSQLite(item.err)
 		}
@@ -251,7 +238,7 @@ func following(rest []*write) func(int) *write {
 // fromSQLite tells a failure after which SQLite may have rolled back from one
 // that a closure has thought of.
 func fromSQLite(err error) bool {
-	var cause *modernc.Error
+	var cause *raw.Error
 	return errors.As(err, &cause)
 }
 
@@ -287,14 +274,14 @@ func (w *writer) next(size int) *write {
 
 // runApart runs a write under a savepoint, so that it takes back its own changes
 // only when it fails.
-func (w *writer) runApart(ctx context.Context, tx *transaction, item *write) error {
-	if err := w.statements.exec(ctx, "SAVEPOINT item"); err != nil {
+func (w *writer) runApart(tx *transaction, item *write) error {
+	if err := w.session.exec("SAVEPOINT item"); err != nil {
 		return err
 	}
 	hints := len(tx.hints)
-	if item.err = item.run(ctx, tx); item.err != nil {
+	if item.err = item.run(tx); item.err != nil {
 		tx.hints = tx.hints[:hints]
-		if err := w.statements.exec(ctx, "ROLLBACK TO item"); err != nil {
+		if err := w.session.exec("ROLLBACK TO item"); err != nil {
 			// With some failures, such as a full disk, SQLite has rolled back
 			// everything and knows the savepoint no more: then the failure is
 			// what there is to tell.
@@ -304,18 +291,20 @@ func (w *writer) runApart(ctx context.Context, tx *transaction, item *write) err
 			return err
 		}
 	}
-	return w.statements.exec(ctx, "RELEASE item")
+	return w.session.exec("RELEASE item")
 }
 
 // run runs the closure. The writer is everybody's: a panic is the closure's
 // failure and no more.
-func (item *write) run(ctx context.Context, tx *transaction) (err error) {
+func (item *write) run(tx *transaction) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = sqlstore.Panicked(cause)
 		}
 	}()
-	return item.closure(ctx, tx)
+	// A write that was interrupted would be half done: it gets a context that
+	// does not end.
+	return item.closure(context.Background(), tx)
 }
 
 // close commits what is queued and closes the connection.
@@ -327,20 +316,20 @@ func (w *writer) close() error {
 	}
 	w.mu.Unlock()
 	<-w.ended
-	return errors.Join(w.statements.close(), w.conn.Close(), w.db.Close())
+	return w.session.close()
 }
 
 // transaction is what a closure sees of the group's transaction.
 type transaction struct {
-	statements *statements
-	hints      []string
-	wrote      bool // it may have changed something
+	session *session
+	hints   []string
+	wrote   bool // it may have changed something
 }
 
 // Run implements sqlstore.Conn.
-func (t *transaction) Run(ctx context.Context, batch *sqlstore.Batch) error {
+func (t *transaction) Run(_ context.Context, batch *sqlstore.Batch) error {
 	t.wrote = t.wrote || slices.ContainsFunc(batch.Statements, changes)
-	return t.statements.run(ctx, batch)
+	return t.session.run(batch)
 }
 
 // changes reports whether a statement may be more than a question.
