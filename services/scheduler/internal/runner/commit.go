@@ -214,9 +214,22 @@ func (d *drive) committed(s *computed) {
 		d.r.Outbox.Offer(s.record.Outbox)
 	}
 	if s.record.Release {
-		d.r.recent.keep(&d.state)
+		d.keep(len(s.record.State))
 	}
 	d.held.markStepped(nil)
+}
+
+// keep puts aside, of a task that is let go, what saves reading it again.
+func (d *drive) keep(stateSize int) {
+	size := standingSize + 2*stateSize + len(d.state.Shared) + len(d.program.Params)
+	run, laid := d.state.Fan()
+	if laid != nil {
+		d.r.recent.put(run, laid, laid.Size())
+		size += laid.Size()
+	}
+	if d.state.Status == storage.TaskWaitingQueue {
+		d.r.waiting.put(d.lease.TaskID, d.standing, size)
+	}
 }
 
 func (d *drive) afterCommit(s *computed, outcome storage.StepOutcome) {

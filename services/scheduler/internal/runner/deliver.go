@@ -96,19 +96,8 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 	// A caller who leaves does not break it off: see claimOne.
 	ctx, cancel := pause.Outlast(ctx, claimPatience)
 	defer cancel()
-	task, err := r.Store.GetTask(ctx, h.taskID)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return nil, work{}, errNotFree
-	case err != nil:
-		return nil, work{}, err
-	// Of a task that waits for the queue nothing is executing anywhere, so what
-	// the step asks for is all there is to carry out.
-	case task.Status != storage.TaskWaitingQueue || task.Lease.Owner != "" || task.InboxSeq > task.InboxDone:
-		return nil, work{}, errNotFree
-	}
-	d := r.newDrive(h, task, goOn)
-	if err := d.load(ctx, task, r.knownPlan); err != nil {
+	d, err := r.driveFree(ctx, h)
+	if err != nil {
 		return nil, work{}, err
 	}
 	inputs, err := d.awaited(events)
@@ -142,6 +131,26 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 	}
 	r.setEpoch(h, d.lease.Epoch)
 	return d, s.work, nil
+}
+
+// driveFree is the drive of a task that waits for the queue: of such a task
+// nothing is executing anywhere, so what the step asks for is all there is to
+// carry out. Whether it still stands so, the commit finds out.
+func (r *Runner) driveFree(ctx context.Context, h *held) (*drive, error) {
+	if from, found := r.waiting.take(h.taskID); found {
+		return r.driveFrom(h, goOn, from), nil
+	}
+	task, err := r.Store.GetTask(ctx, h.taskID)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, errNotFree
+	case err != nil:
+		return nil, err
+	case task.Status != storage.TaskWaitingQueue || task.Lease.Owner != "" || task.InboxSeq > task.InboxDone:
+		return nil, errNotFree
+	}
+	d := r.newDrive(h, task, goOn)
+	return d, d.load(ctx, task, r.knownPlan)
 }
 
 // knownPlan is for what must not wait for the catalog.

@@ -25,18 +25,11 @@ import (
 // waits for what happens, commits the step, carries out what the step asks
 // for, and so on. One goroutine owns it.
 type drive struct {
-	r       *Runner
-	held    *held
-	log     *zap.Logger
-	program engine.Program
-	extent  extent
-	trace   taskTrace
-
-	// What is committed.
-	lease     storage.LeaseRef
-	state     engine.State
-	seq       int64
-	inboxDone int64
+	r      *Runner
+	held   *held
+	log    *zap.Logger
+	extent extent
+	standing
 
 	// Executions under way. Each hands over its end on ended, unless the
 	// drive is over.
@@ -44,6 +37,17 @@ type drive struct {
 	group   sync.WaitGroup
 	ended   chan engine.Event
 	over    chan struct{}
+}
+
+// standing is what is committed of a task, and what it is executed with.
+type standing struct {
+	program engine.Program
+	trace   taskTrace
+
+	lease     storage.LeaseRef
+	state     engine.State
+	seq       int64
+	inboxDone int64
 }
 
 // extent says how long a task is kept.
@@ -63,11 +67,16 @@ const (
 // newDrive makes the drive of a task in hand. Give it what it executes with
 // begin.
 func (r *Runner) newDrive(h *held, task storage.Task, extent extent) *drive {
+	return r.driveFrom(h, extent, standing{
+		trace: traceOf(task), lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
+		seq: task.Seq, inboxDone: task.InboxDone,
+	})
+}
+
+func (r *Runner) driveFrom(h *held, extent extent, from standing) *drive {
 	return &drive{
-		r: r, held: h, extent: extent, trace: traceOf(task),
-		log:   r.Log.With(zap.String("task_id", task.ID)),
-		lease: storage.LeaseRef{TaskID: task.ID, Epoch: task.Lease.Epoch},
-		seq:   task.Seq, inboxDone: task.InboxDone,
+		r: r, held: h, extent: extent, standing: from,
+		log:     r.Log.With(zap.String("task_id", from.lease.TaskID)),
 		running: map[string]context.CancelFunc{},
 		ended:   make(chan engine.Event),
 		over:    make(chan struct{}),

@@ -18,7 +18,8 @@
 //   - Nothing is carried out before the step that asked for it is durable.
 //   - A task is changed only under the epoch that its goroutine claimed. A
 //     runner that lost a lease can write nothing, and stops what it executes.
-//   - A task that waits for the outside holds no lease and no memory.
+//   - A task that waits for the outside holds no lease, and memory only as long
+//     as there is some to spare.
 //   - At most MaxInFlight tasks are held; when all places are taken, creation
 //     goes on and the tasks wait in the database.
 package runner
@@ -98,7 +99,8 @@ type Runner struct {
 	Config
 	Deps
 
-	recent   *recent
+	recent   *shelf[*engine.Laid] // what fans run, by run id
+	waiting  *shelf[standing]     // tasks that wait for the queue, as they were let go here
 	crew     *crew
 	wake     chan struct{}  // cap 1: poll now
 	look     chan struct{}  // cap 1: poll soon
@@ -125,7 +127,8 @@ func New(config Config, deps Deps) *Runner {
 		deps.Metrics = newMetrics()
 	}
 	return &Runner{
-		Config: config, Deps: deps, recent: newRecent(), crew: newCrew(),
+		Config: config, Deps: deps, crew: newCrew(),
+		recent: newShelf[*engine.Laid](recentFans, recentBytes), waiting: newShelf[standing](waitingTasks, waitingBytes),
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), stopping: make(chan struct{}),
 		holding: map[string]*held{}, passing: map[string]bool{},
 	}

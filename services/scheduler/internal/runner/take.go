@@ -135,7 +135,11 @@ func (d *drive) load(ctx context.Context, task storage.Task, get planGetter) err
 	if err != nil {
 		return fmt.Errorf("get the plan: %w", err)
 	}
-	d.r.recent.recall(&state)
+	if run, _ := state.Fan(); run != "" {
+		if laid, found := d.r.recent.get(run); found {
+			state.Recall(laid)
+		}
+	}
 	d.begin(task, version, state)
 	for _, id := range state.Versions() {
 		if err := d.loadPlan(ctx, id, get); err != nil {
