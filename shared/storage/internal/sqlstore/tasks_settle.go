@@ -23,13 +23,17 @@ func (t *Tasks) SettleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 const (
 	settleSetSQL = `
 UPDATE tasks SET shared = COALESCE($3, shared), state = $4, current_node = $5, error = $6, finished_at = $7,
-	seq = $8, inbox_done = $9, updated_at = $10, waits_for = $11, `
+	seq = $8, inbox_done = $9, updated_at = $10`
 	settleFenceSQL = `
 WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
 
-	keepCancelingSQL = `status = CASE WHEN status = 'canceling' THEN status ELSE $12 END`
+	// Most steps keep the lease and change nothing that an index has: SQLite
+	// rewrites the entries of every column that is set, also to the same value. A
+	// bare status = $12 would have Postgres find the row by the index of statuses.
+	settlePlainSQL = settleSetSQL + settleFenceSQL + ` AND inbox_seq = $9 AND waits_for = $11 AND status || '' = $12`
 
-	// Under a kept lease the columns of the runnable index stay as they are.
+	keepCancelingSQL = `, waits_for = $11, status = CASE WHEN status = 'canceling' THEN status ELSE $12 END`
+
 	settleKeepSQL = settleSetSQL + keepCancelingSQL + settleFenceSQL + `
 RETURNING inbox_seq`
 
@@ -37,15 +41,14 @@ RETURNING inbox_seq`
 	runnable_at = CASE WHEN inbox_seq > $9 THEN $10 ELSE CAST($13 AS BIGINT) END` + settleFenceSQL + `
 RETURNING inbox_seq`
 
-	settleEndSQL = settleSetSQL + `status = $12, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` + settleFenceSQL + `
-	AND inbox_seq <= $9
-RETURNING inbox_seq`
+	settleEndSQL = settleSetSQL + `, waits_for = $11, status = $12, lease_owner = '', lease_expiry = NULL, runnable_at = NULL` +
+		settleFenceSQL + ` AND inbox_seq <= $9`
 
 	// The inbox is empty after it, so there is no earlier time to be runnable at.
-	settleTakeSQL = settleSetSQL + `status = $12, lease_epoch = lease_epoch + 1, lease_owner = $13, lease_expiry = $14, runnable_at = $15
+	settleTakeSQL = settleSetSQL + `, waits_for = $11, status = $12,
+	lease_epoch = lease_epoch + 1, lease_owner = $13, lease_expiry = $14, runnable_at = $15
 WHERE id = $1 AND lease_epoch = $2 AND lease_owner = '' AND inbox_seq = $9
-	AND finished_at IS NULL AND status <> 'canceling'
-RETURNING inbox_seq`
+	AND finished_at IS NULL AND status <> 'canceling'`
 )
 
 // Tells a lost lease from another reason why an update under it found no row: a
@@ -57,42 +60,67 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 	var outcomes []storage.StepOutcome
 	err := t.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		outcomes = make([]storage.StepOutcome, len(steps))
-		var updates Batch
-		for _, i := range order {
-			outcomes[i].Err = notFound(&steps[i]) // unless the update finds its row
-			addStep(&updates, &outcomes[i], &steps[i])
+		settlements := make([]settlement, len(steps))
+		var updates, again, rest Batch
+		for at, i := range order {
+			s := &settlements[at]
+			s.step, s.outcome, s.update = &steps[i], &outcomes[i], updateOf(&steps[i])
+			if s.update == settleKeepSQL && !sameTask(steps, order, at) {
+				s.update = settlePlainSQL
+			}
+			s.add(&updates)
 		}
 		if err := tx.Run(ctx, &updates); err != nil {
 			return err
 		}
-		var rest Batch
-		for _, i := range order {
-			step := &steps[i]
-			switch {
-			case outcomes[i].Err == nil:
-				addEvents(&rest, step.Lease.TaskID, step.Events)
-				addRuns(&rest, step.Started)
-				addFinishes(&rest, step.Lease.TaskID, step.Finished)
-				addOutbox(&rest, step.Outbox)
-			case step.Status.Terminal() && step.Take == nil:
-				rest.Query(inboxPending(&outcomes[i]), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
+		for at := range settlements {
+			if s := &settlements[at]; s.found == 0 && s.update == settlePlainSQL {
+				s.update = settleKeepSQL
+				s.add(&again)
 			}
+		}
+		if err := tx.Run(ctx, &again); err != nil {
+			return err
+		}
+		for at := range settlements {
+			settlements[at].addRest(&rest)
 		}
 		return tx.Finish(ctx, &rest)
 	})
 	return outcomes, err
 }
 
-// notFound is what it means that a step's update finds no row.
-func notFound(step *storage.TaskStep) error {
-	if step.Take != nil {
-		return storage.ErrMoved
-	}
-	return storage.ErrLeaseLost
+// sameTask reports whether the steps before or after it in the order are of the
+// same task, so that its turn must be kept.
+func sameTask(steps []storage.TaskStep, order []int, at int) bool {
+	id := steps[order[at]].Lease.TaskID
+	return at > 0 && steps[order[at-1]].Lease.TaskID == id ||
+		at+1 < len(order) && steps[order[at+1]].Lease.TaskID == id
 }
 
-// addStep adds the update of the task's row, whose result sets the outcome.
-func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep) {
+// settlement is one step on its way into the database.
+type settlement struct {
+	step    *storage.TaskStep
+	update  string // of the task's row
+	found   int64  // rows that it updated
+	outcome *storage.StepOutcome
+}
+
+func updateOf(step *storage.TaskStep) string {
+	switch {
+	case step.Take != nil:
+		return settleTakeSQL
+	case step.Status.Terminal():
+		return settleEndSQL
+	case step.Release:
+		return settleReleaseSQL
+	}
+	return settleKeepSQL
+}
+
+// add adds the update of the task's row.
+func (s *settlement) add(batch *Batch) {
+	step := s.step
 	waitsFor := step.WaitsFor
 	if step.Status.Terminal() {
 		waitsFor = storage.WaitNone
@@ -102,26 +130,46 @@ func addStep(batch *Batch, outcome *storage.StepOutcome, step *storage.TaskStep)
 		text(step.Shared), text(step.State), clean(step.CurrentNode), text(step.Error), micros(step.FinishedAt),
 		step.Seq, step.InboxDone, micros(step.At), string(waitsFor), string(step.Status),
 	}
-	update := settleKeepSQL
-	switch {
-	case step.Take != nil:
-		update = settleTakeSQL
+	switch s.update {
+	case settleTakeSQL:
 		lease, runnableAt := takenBy(step)
 		args = append(args, lease.Owner, micros(lease.Expiry), micros(runnableAt))
-	case step.Status.Terminal():
-		update = settleEndSQL
-	case step.Release:
-		update = settleReleaseSQL
+	case settleReleaseSQL:
 		args = append(args, micros(step.RunnableAt))
 	}
-	batch.Query(func(row Row) error {
-		var arrived int64
-		if err := row.Scan(&arrived); err != nil {
-			return err
-		}
-		*outcome = storage.StepOutcome{InboxPending: arrived > step.InboxDone}
-		return nil
-	}, update, args...)
+	if s.update == settleKeepSQL || s.update == settleReleaseSQL {
+		batch.Query(s.arrived, s.update, args...)
+		return
+	}
+	batch.ExecCount(&s.found, s.update, args...)
+}
+
+// arrived tells from the row how many events have come.
+func (s *settlement) arrived(row Row) error {
+	arrived, err := scanInt(row)
+	s.found++
+	s.outcome.InboxPending = arrived > s.step.InboxDone
+	return err
+}
+
+// addRest adds what else a step writes whose update has found its row, or tells
+// why it has not.
+func (s *settlement) addRest(batch *Batch) {
+	step := s.step
+	switch {
+	case s.found > 0:
+		addEvents(batch, step.Lease.TaskID, step.Events)
+		addRuns(batch, step.Started)
+		addFinishes(batch, step.Lease.TaskID, step.Finished)
+		addOutbox(batch, step.Outbox)
+	case step.Take != nil:
+		s.outcome.Err = storage.ErrMoved
+	case step.Status.Terminal():
+		s.outcome.Err = storage.ErrLeaseLost // unless it is held
+		batch.Query(inboxPending(s.outcome), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
+	default:
+		s.outcome.Err = storage.ErrLeaseLost
+	}
 }
 
 // takenBy is the lease after a step with Take, and when the task is runnable.
