@@ -6,17 +6,24 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
-// Found with the 64-caller benchmarks: larger batches gain nothing more and
-// make the callers in them wait for each other.
-const maxGroupItems = 256
+const (
+	// Found with the 64-caller benchmarks: larger batches gain nothing more and
+	// make the callers in them wait for each other.
+	maxGroupItems = 256
+	// mostGather is for a batch that took long because it waited for a lock.
+	mostGather = 10 * time.Millisecond
+)
 
 // group merges callers of one batch method who wait at the same time into one
 // call, so that they share a transaction and its durable commit. A lone caller
-// goes at once. It owns no goroutine: the caller at the head of the line
+// goes at once. Where there was company, a batch waits a moment for as much: on
+// busy processors, what a transaction costs by itself is worth more than that.
+// It owns no goroutine: the caller at the head of the line
 // carries the batch for those behind it.
 //
 // When a batch fails because of what is in it, each of its callers runs its own
@@ -29,6 +36,12 @@ type group[I, O any] struct {
 	mu      sync.Mutex
 	active  int
 	waiting []*groupCall[I, O]
+
+	// Of the batch before.
+	lastSize int // callers
+	lastTook time.Duration
+	// full is closed once as many wait; nil while nobody waits for them.
+	full chan struct{}
 }
 
 type groupCall[I, O any] struct {
@@ -59,6 +72,10 @@ func (g *group[I, O]) Do(ctx context.Context, items []I) ([]O, error) {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, call)
 	g.wake()
+	if g.full != nil && g.complete() {
+		close(g.full)
+		g.full = nil
+	}
 	g.mu.Unlock()
 
 	select {
@@ -101,6 +118,8 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	// Callers that the batch before has just answered get to the line first.
 	// Alone, this returns at once.
 	runtime.Gosched()
+	g.gather()
+	began := time.Now()
 	g.mu.Lock()
 	for len(g.waiting) > 0 && len(items)+len(g.waiting[0].items) <= maxGroupItems {
 		next := g.waiting[0]
@@ -125,10 +144,39 @@ func (g *group[I, O]) carry(ctx context.Context, call *groupCall[I, O]) {
 	}
 
 	g.mu.Lock()
+	g.lastSize, g.lastTook = len(calls), time.Since(began)
 	g.active--
 	g.wake()
 	g.mu.Unlock()
 }
+
+// gather waits until as many callers are there as in the batch before, but no
+// longer than that took.
+func (g *group[I, O]) gather() {
+	g.mu.Lock()
+	if g.full != nil || g.complete() {
+		g.mu.Unlock()
+		return
+	}
+	full := make(chan struct{})
+	g.full = full
+	most := min(g.lastTook, mostGather)
+	g.mu.Unlock()
+
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-full:
+	case <-timer.C:
+	}
+	g.mu.Lock()
+	g.full = nil
+	g.mu.Unlock()
+}
+
+// complete tells whether as many callers are there as in the batch before: in
+// line, and the one who carries. The caller holds mu.
+func (g *group[I, O]) complete() bool { return len(g.waiting)+1 >= g.lastSize }
 
 // attempt runs a batch. A panic is its failure: those in line behind it wait for
 // the pipeline, and those in it for an answer.

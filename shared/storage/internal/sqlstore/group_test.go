@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,48 @@ func TestGroup_MergesThoseWhoWait(t *testing.T) {
 		callers.Wait()
 		require.Equal(t, [][]int{{0, 0}, {1, 10, 2, 20, 3, 30, 4, 40}}, gate.batches)
 		require.Equal(t, []int{1, 4}, gate.merged)
+	})
+}
+
+func TestGroup_GathersAsMuchCompanyAsBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const took = 4 * time.Millisecond
+		gate := &gate{}
+		group := newGroup(1, func(ctx context.Context, items []int) ([]int, error) {
+			time.Sleep(took)
+			return gate.run(ctx, items)
+		})
+		var callers sync.WaitGroup
+		began := time.Now()
+		come := func(after time.Duration) {
+			callers.Go(func() {
+				time.Sleep(after)
+				_, err := group.Do(t.Context(), []int{1})
+				assert.NoError(t, err)
+			})
+		}
+		finished := func() time.Duration {
+			callers.Wait()
+			defer func() { began = time.Now() }()
+			return time.Since(began)
+		}
+		for _, after := range []time.Duration{0, 1, 2, 3} {
+			come(after * time.Millisecond)
+		}
+		require.Equal(t, 2*took, finished(), "one, and the three that came meanwhile")
+		for _, after := range []time.Duration{0, 1, 2} {
+			come(after * time.Millisecond)
+		}
+		require.Equal(t, 2*time.Millisecond+took, finished(), "the third completes them")
+		come(0)
+		come(1 * time.Millisecond)
+		require.Equal(t, took+took, finished(), "no third comes")
+		come(0)
+		require.Equal(t, took+took, finished(), "no second comes")
+		come(0)
+		require.Equal(t, took, finished(), "nobody was with the last")
+		require.Equal(t, []int{1, 3, 3, 2, 1, 1}, gate.merged)
 	})
 }
 

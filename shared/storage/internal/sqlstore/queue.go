@@ -12,13 +12,21 @@ import (
 // Queue implements storage.Queue.
 type Queue struct {
 	*DB
-	turns *serviceTurns
+	turns     *serviceTurns
+	puts      *group[storage.Job, struct{}]
+	completes *group[storage.JobCompletion, error]
 }
 
 var _ storage.Queue = (*Queue)(nil)
 
 // NewQueue makes the queue-gateway's role of its database.
-func NewQueue(db *DB) *Queue { return &Queue{DB: db, turns: newServiceTurns()} }
+func NewQueue(db *DB) *Queue {
+	q := &Queue{DB: db, turns: newServiceTurns()}
+	pipelines := db.Dialect().Pipelines
+	q.puts = newGroup(pipelines, q.putJobs)
+	q.completes = newGroup(pipelines, q.completeJobs)
+	return q
+}
 
 const putJobSQL = `
 INSERT INTO jobs (id, task_id, run_id, node_key, path, visit, attempt, run_no, service, input, priority,
@@ -28,10 +36,14 @@ ON CONFLICT DO NOTHING`
 
 // PutJobs implements storage.Queue.
 func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
-	if len(jobs) == 0 {
-		return nil
+	if _, err := q.puts.Do(ctx, jobs); err != nil {
+		return fmt.Errorf("put jobs: %w", err)
 	}
-	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+	return nil
+}
+
+func (q *Queue) putJobs(ctx context.Context, jobs []storage.Job) ([]struct{}, error) {
+	err := q.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		var batch Batch
 		added := make([]int64, len(jobs))
 		for _, i := range keyOrder(len(jobs), func(i int) string { return jobs[i].ID }) {
@@ -60,10 +72,7 @@ func (q *Queue) PutJobs(ctx context.Context, jobs []storage.Job) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("put jobs: %w", err)
-	}
-	return nil
+	return make([]struct{}, len(jobs)), err
 }
 
 const (

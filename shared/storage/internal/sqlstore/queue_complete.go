@@ -18,15 +18,20 @@ VALUES ($1, $2, $3, $4, $5, 0)`
 
 // CompleteJobs implements storage.Queue.
 func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompletion) (storage.Outcomes, error) {
-	outcomes := make(storage.Outcomes, len(completions))
-	if len(completions) == 0 {
-		return outcomes, nil
+	outcomes, err := q.completes.Do(ctx, completions)
+	if err != nil {
+		return nil, fmt.Errorf("complete jobs: %w", err)
 	}
+	return outcomes, nil
+}
+
+func (q *Queue) completeJobs(ctx context.Context, completions []storage.JobCompletion) ([]error, error) {
+	outcomes := make([]error, len(completions))
 	ids := make([]string, len(completions))
 	for i := range completions {
 		ids[i] = completions[i].JobID
 	}
-	err := q.Write(ctx, func(ctx context.Context, tx Tx) error {
+	err := q.TryWrite(ctx, func(ctx context.Context, tx Tx) error {
 		return q.changeIn(ctx, tx, ids, func(batch *Batch, jobs map[string]*lockedJob) {
 			hints := newJobHints(tx)
 			for i, done := range completions {
@@ -49,10 +54,7 @@ func (q *Queue) CompleteJobs(ctx context.Context, completions []storage.JobCompl
 			}
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("complete jobs: %w", err)
-	}
-	return outcomes, nil
+	return outcomes, err
 }
 
 // judgeCompletion is the outcome of an answer: nil when it is to be accepted,
