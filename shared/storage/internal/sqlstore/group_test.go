@@ -74,14 +74,14 @@ func TestGroup_GathersAsMuchCompanyAsBefore(t *testing.T) {
 		const took = 4 * time.Millisecond
 		gate := &gate{}
 		group := newGroup(1, func(ctx context.Context, items []int) ([]int, error) {
-			time.Sleep(took)
+			time.Sleep(took) //nolint:forbidigo // on a fake clock
 			return gate.run(ctx, items)
 		})
 		var callers sync.WaitGroup
 		began := time.Now()
 		come := func(after time.Duration) {
 			callers.Go(func() {
-				time.Sleep(after)
+				time.Sleep(after) //nolint:forbidigo // on a fake clock
 				_, err := group.Do(t.Context(), []int{1})
 				assert.NoError(t, err)
 			})
@@ -91,12 +91,12 @@ func TestGroup_GathersAsMuchCompanyAsBefore(t *testing.T) {
 			defer func() { began = time.Now() }()
 			return time.Since(began)
 		}
-		for _, after := range []time.Duration{0, 1, 2, 3} {
-			come(after * time.Millisecond)
+		for ms := range 4 {
+			come(time.Duration(ms) * time.Millisecond)
 		}
 		require.Equal(t, 2*took, finished(), "one, and the three that came meanwhile")
-		for _, after := range []time.Duration{0, 1, 2} {
-			come(after * time.Millisecond)
+		for ms := range 3 {
+			come(time.Duration(ms) * time.Millisecond)
 		}
 		require.Equal(t, 2*time.Millisecond+took, finished(), "the third completes them")
 		come(0)
