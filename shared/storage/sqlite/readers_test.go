@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -49,6 +50,33 @@ func TestRun_AReadEndsWithItsContext(t *testing.T) {
 	cancel()
 	err := driver.Run(ctx, query(func(sqlstore.Row) error { return nil }, endless))
 	require.ErrorIs(t, err, context.Canceled, "it does not begin")
+}
+
+// endsWhenAsked is a context that ends just after it was looked at.
+type endsWhenAsked struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func (c endsWhenAsked) Err() error {
+	err := c.Context.Err()
+	c.end()
+	for range 100 {
+		runtime.Gosched() // whoever waits for the end comes first, most times
+	}
+	return err
+}
+
+// An interrupt that comes before the first step is forgotten by SQLite.
+func TestRun_AReadEndsThoughItsContextEndedAsItBegan(t *testing.T) {
+	t.Parallel()
+	driver := openOneReader(t)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := driver.Run(endsWhenAsked{ctx, cancel}, query(func(sqlstore.Row) error { return nil }, endless))
+		require.ErrorIs(t, err, context.Canceled)
+		require.Empty(t, names(t, driver))
+	}
 }
 
 func TestRun_AWriteThatBeganIsNotInterrupted(t *testing.T) {

@@ -163,6 +163,8 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 	return sqlstore.Dialect{
 		Name:       migrations.SQLite,
 		TableCount: `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+
+		RewritesIndexes: true,
 	}
 }
 

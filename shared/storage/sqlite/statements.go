@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -71,18 +72,18 @@ func (s *session) run(batch *sqlstore.Batch) error {
 
 // runUntil runs a batch of reads until the context ends.
 func (s *session) runUntil(ctx context.Context, batch *sqlstore.Batch) error {
-	interrupted := make(chan struct{})
+	over, interrupted := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		s.conn.Interrupt()
+		s.interruptUntil(over)
 	})
 	defer func() {
+		close(over)
 		if !stop() {
 			<-interrupted // or it would hit who has the session next
 		}
 	}()
 	for i := range batch.Statements {
-		// SQLite forgets an interrupt that comes between two statements.
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -96,6 +97,23 @@ func (s *session) runUntil(ctx context.Context, batch *sqlstore.Batch) error {
 	}
 	return nil
 }
+
+// interruptUntil interrupts until the batch is over: SQLite forgets an interrupt
+// that comes before a statement's first step.
+func (s *session) interruptUntil(over <-chan struct{}) {
+	again := time.NewTicker(interruptEvery)
+	defer again.Stop()
+	for {
+		s.conn.Interrupt()
+		select {
+		case <-over:
+			return
+		case <-again.C:
+		}
+	}
+}
+
+const interruptEvery = 5 * time.Millisecond
 
 func (s *session) runOne(statement *sqlstore.Statement) error {
 	prepared, err := s.prepared(statement.SQL)

@@ -63,6 +63,24 @@ type branchEnd struct {
 	failure  *RunError // nil: it succeeded
 }
 
+// What one branch takes besides the values in it.
+const (
+	endSize  = 56
+	openSize = 200
+)
+
+// size is about the bytes that it takes.
+func (f *Fan) size() int {
+	size := f.Bytes + endSize*len(f.ends)
+	if f.laid != nil {
+		size += f.laid.Size()
+	}
+	for i := range f.Open {
+		size += openSize + len(f.Open[i].Input) + len(f.Open[i].Own)
+	}
+	return size
+}
+
 func (f *Fan) clone() *Fan {
 	c := *f
 	c.Open = slices.Clone(f.Open)

@@ -181,6 +181,21 @@ func Load(task storage.Task) (State, error) {
 	return s, nil
 }
 
+// Size is about the bytes that the values in the state take.
+func (s *State) Size() int {
+	size := len(s.Shared) + s.KeptBytes
+	for node := s.Flow.Node; node != nil; node = node.inner() {
+		size += len(node.Input) + len(node.Params)
+		if node.Sub != nil {
+			size += len(node.Sub.Shared)
+		}
+		if node.Fan != nil {
+			size += node.Fan.size()
+		}
+	}
+	return size
+}
+
 // JSON is the text that Load reads.
 func (s *State) JSON() (json.RawMessage, error) {
 	text, err := encode(s)

@@ -214,21 +214,18 @@ func (d *drive) committed(s *computed) {
 		d.r.Outbox.Offer(s.record.Outbox)
 	}
 	if s.record.Release {
-		d.keep(len(s.record.State))
+		d.keep()
 	}
 	d.held.markStepped(nil)
 }
 
 // keep puts aside, of a task that is let go, what saves reading it again.
-func (d *drive) keep(stateSize int) {
-	size := standingSize + 2*stateSize + len(d.state.Shared) + len(d.program.Params)
-	run, laid := d.state.Fan()
-	if laid != nil {
+func (d *drive) keep() {
+	if run, laid := d.state.Fan(); laid != nil {
 		d.r.recent.put(run, laid, laid.Size())
-		size += laid.Size()
 	}
 	if d.state.Status == storage.TaskWaitingQueue {
-		d.r.waiting.put(d.lease.TaskID, d.standing, size)
+		d.r.waiting.put(d.lease.TaskID, d.standing, standingSize+d.state.Size()+len(d.program.Params))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -164,6 +165,28 @@ func resultsInAnyOrder(t *testing.T, first func(*fixture, []storage.InboxEvent) 
 		require.Len(t, outcomes, len(left)+len(results))
 	}
 	require.Equal(t, pathsInOrder(130), sharedOf(t, f.untilStatus(id, storage.TaskCompleted))["out"])
+}
+
+// What the branches have answered is memory, too, while the task waits.
+func TestFan_OfJobsCountsItsResultsOnTheShelf(t *testing.T) {
+	t.Parallel()
+	const size = 10_000
+	f := setup(t, openStore(t), echo).run()
+	f.add("each", eachOf(20, `,"exec_type":"queue"`))
+	id := f.create("each")
+	f.untilStatus(id, storage.TaskWaitingQueue)
+	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond)
+	runs := runsOf(t, f.Store, id)
+	answered := 0
+	for _, run := range runs {
+		if run.Status == storage.RunQueued && answered < 10 {
+			answered++
+			require.Empty(t, f.Deliver(t.Context(), []storage.InboxEvent{answerTo(t, id, run.ID, `"`+strings.Repeat("x", size)+`"`)}))
+		}
+	}
+	f.waiting.mu.Lock()
+	defer f.waiting.mu.Unlock()
+	require.Greater(t, f.waiting.bytes, answered*size)
 }
 
 func TestFan_OneResultThatCannotBeStoredFailsItsBranchAlone(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -25,25 +26,24 @@ func (r *Runner) Deliver(ctx context.Context, events []storage.InboxEvent) []sto
 	for _, event := range events {
 		byTask[event.TaskID] = append(byTask[event.TaskID], event)
 	}
+	var group sync.WaitGroup
 	var mu sync.Mutex
 	var left []storage.InboxEvent
-	deliver := func(taskID string, events []storage.InboxEvent) {
-		if !r.deliver(ctx, taskID, events) {
-			mu.Lock()
-			defer mu.Unlock()
-			left = append(left, events...)
-		}
-	}
-	if len(byTask) == 1 {
-		deliver(events[0].TaskID, events)
-		return left
-	}
-	var group sync.WaitGroup
 	for taskID, events := range byTask {
+		if r.reserve(1) == 0 {
+			mu.Lock()
+			left = append(left, events...)
+			mu.Unlock()
+			continue
+		}
 		group.Add(1)
-		r.crew.Go(func() {
+		r.crew.Go(func() { // under a place, so never after a stop
 			defer group.Done()
-			deliver(taskID, events)
+			if !r.deliver(ctx, taskID, events) {
+				mu.Lock()
+				left = append(left, events...)
+				mu.Unlock()
+			}
 		})
 	}
 	group.Wait()
@@ -52,33 +52,43 @@ func (r *Runner) Deliver(ctx context.Context, events []storage.InboxEvent) []sto
 
 // deliver reports whether the events of one task are a committed step. A commit
 // whose answer is lost is not: appending them finds out, and the lease, if it
-// was taken, ends with its time, as that of a claim does.
-func (r *Runner) deliver(ctx context.Context, taskID string, events []storage.InboxEvent) bool {
-	if r.reserve(1) == 0 {
-		return false
-	}
+// was taken, ends with its time, as that of a claim does. It uses a place that
+// the caller has reserved.
+func (r *Runner) deliver(ctx context.Context, taskID string, events []storage.InboxEvent) (applied bool) {
 	holdCtx, h := r.holdFree(taskID)
 	if h == nil {
 		r.free(1)
 		return false
 	}
+	driving := false
 	letGo := func() {
 		r.letGo(h)
 		r.free(1)
 	}
+	defer func() {
+		// A bug that one result trips is that task's: the poll finds the events
+		// in its inbox, and puts it off.
+		if p := recover(); p != nil {
+			applied = false
+			h.markStepped(errNotFree)
+			r.Log.Error("deliver_panicked", zap.String("task_id", taskID), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		}
+		if !driving {
+			letGo()
+		}
+	}()
 	d, work, err := r.stepFree(ctx, h, events)
-	if err != nil {
+	switch {
+	case err != nil:
 		if !errors.Is(err, errNotFree) {
 			r.Log.Warn("deliver_failed", zap.String("task_id", taskID), zap.Error(err))
 		}
 		h.markStepped(errNotFree)
-		letGo()
 		return false
-	}
-	if d == nil {
-		letGo()
+	case d == nil:
 		return true
 	}
+	driving = true
 	r.crew.Go(func() {
 		defer letGo()
 		d.run(holdCtx, work)
@@ -104,6 +114,9 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 	if err != nil {
 		return nil, work{}, err
 	}
+	if elapsed(d.state.NextDue(), r.Now()) {
+		inputs = append(inputs, d.fired()) // or the step would begin what the time forbids
+	}
 	if err := d.prepare(ctx, inputs); err != nil {
 		return nil, work{}, err
 	}
@@ -113,11 +126,13 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 		return nil, work{}, err
 	}
 	s.record.Take = &storage.Take{Owner: r.Owner, Until: s.record.At.Add(r.LeaseTTL)}
-	outcome, err := d.settle(ctx, s.record)
+	// Once: repeated, it would be refused even if it was committed, and would
+	// take a lease that has run for a while.
+	outcomes, err := r.Store.SettleSteps(ctx, []storage.TaskStep{s.record})
 	switch {
 	case err != nil:
 		return nil, work{}, err
-	case outcome.Err != nil:
+	case outcomes[0].Err != nil:
 		// Moved on in between, or not storable, which is answered where it is appended.
 		return nil, work{}, errNotFree
 	}
@@ -125,7 +140,7 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 	r.Metrics.claimed.Inc()
 	r.Metrics.stepSeconds.Observe(time.Since(began).Seconds())
 	d.committed(s)
-	d.afterCommit(s, outcome)
+	d.afterCommit(s, outcomes[0])
 	if s.record.Release {
 		return nil, work{}, nil
 	}
@@ -137,6 +152,7 @@ func (r *Runner) stepFree(ctx context.Context, h *held, events []storage.InboxEv
 // nothing is executing anywhere, so what the step asks for is all there is to
 // carry out. Whether it still stands so, the commit finds out.
 func (r *Runner) driveFree(ctx context.Context, h *held) (*drive, error) {
+	// Taken, not only looked at: a fan's states share an array.
 	if from, found := r.waiting.take(h.taskID); found {
 		return r.driveFrom(h, goOn, from), nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,7 +145,11 @@ func TestDeliver_ThatMeetsAnEventLeavesTheTaskAlone(t *testing.T) {
 			f.cancelTask(id)
 			// Whoever asked for the cancel waits for it, while the task is held here
 			// for a step that will not be made.
-			f.attending.Go(func() { assert.NoError(f.t, f.Attend(context.WithoutCancel(f.t.Context()), id)) })
+			f.attending.Go(func() {
+				if err := f.Attend(context.WithoutCancel(f.t.Context()), id); err != nil {
+					assert.ErrorIs(f.t, err, storage.ErrEnded) // the poll was quicker
+				}
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -221,4 +226,79 @@ func TestDeliver_OnTwoReplicasIsOneStep(t *testing.T) {
 		require.Equal(t, 1, executed[id])
 		mu.Unlock()
 	}
+}
+
+// A result whose step panics is no reason to lose a place, the task or the
+// process: it goes the long way, where the task is put off.
+func TestDeliver_ThatPanicsLeavesTheTaskToThePoll(t *testing.T) {
+	t.Parallel()
+	store := &meddling{Tasks: openStore(t)}
+	store.done.Store(true)
+	f := setup(t, store, echo)
+	f.add("queue", queueOnly)
+	f.run()
+	_, first := f.queued()
+	_, second := f.queued()
+	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond)
+	store.before = func() { panic("a bug") }
+	store.done.Store(false)
+	left := f.Deliver(t.Context(), []storage.InboxEvent{first, second})
+	require.Len(t, left, 1)
+	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond)
+	_, err := store.AppendEvents(t.Context(), left)
+	require.NoError(t, err)
+	for _, answer := range []storage.InboxEvent{first, second} {
+		f.untilStatus(answer.TaskID, storage.TaskCompleted)
+	}
+	f.stop()
+	require.Zero(t, f.places)
+}
+
+func TestDeliver_WhileTheRunnerStopsLeavesEverything(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openStore(t), echo)
+	f.add("queue", queueOnly)
+	f.run()
+	_, first := f.queued()
+	_, second := f.queued()
+	stopped := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				f.Deliver(t.Context(), []storage.InboxEvent{first, second})
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+			}
+		})
+	}
+	f.stop()
+	close(stopped)
+	callers.Wait()
+	events := []storage.InboxEvent{first, second}
+	require.ElementsMatch(t, events, f.Deliver(t.Context(), events))
+}
+
+// A task whose time was up before its result came begins nothing more.
+func TestDeliver_PastTheDeadlineBeginsNothing(t *testing.T) {
+	t.Parallel()
+	var now atomic.Int64
+	now.Store(storage.Now().UnixMicro())
+	f := setup(t, openStore(t), func(context.Context, string, engine.Execution) (engine.RunResult, error) {
+		t.Error("executed past the deadline")
+		return engine.RunResult{}, nil
+	}, func(_ *Config, d *Deps) { d.Now = func() time.Time { return time.UnixMicro(now.Load()).UTC() } })
+	f.add("queue", `{"timeout_ms":600000,`+queueThenHere[1:])
+	f.run()
+	id, answer := f.queued()
+	require.Eventually(t, func() bool { return f.InFlight() == 0 }, patience, time.Millisecond)
+	now.Add(time.Hour.Microseconds())
+	if left := f.Deliver(t.Context(), []storage.InboxEvent{answer}); len(left) > 0 {
+		_, err := f.Store.AppendEvents(t.Context(), left) // the poll was quicker
+		require.NoError(t, err)
+	}
+	f.untilStatus(id, storage.TaskFailed)
 }

@@ -66,6 +66,6 @@ const (
 	recentBytes  = 64 << 20
 	waitingTasks = 10_000
 	waitingBytes = 16 << 20
-	// standingSize is what a standing takes besides the texts in it.
+	// standingSize is what a standing takes besides the values in it.
 	standingSize = 2 << 10
 )

@@ -78,4 +78,8 @@ type Dialect struct {
 	// Pipelines is how many merged batches of one method may run at once; 0
 	// leaves merging to the driver.
 	Pipelines int
+
+	// RewritesIndexes is for a database whose UPDATE rewrites the index entries
+	// of every column that it sets, also to the same value.
+	RewritesIndexes bool
 }

@@ -170,7 +170,9 @@ func (g *group[I, O]) gather() {
 	case <-timer.C:
 	}
 	g.mu.Lock()
-	g.full = nil
+	if g.full == full {
+		g.full = nil
+	}
 	g.mu.Unlock()
 }
 

@@ -17,10 +17,12 @@ import (
 // planned is a statement that runs often or over much, and what each step of it
 // that reads may read.
 type planned struct {
-	sql      string
-	args     []any
-	sqlite   []string
-	postgres []string // indexes, those of service_limits left out, and sorts for an ORDER BY
+	sql    string
+	args   []any
+	sqlite []string
+	// Indexes, those of service_limits left out, and sorts for an ORDER BY; nil
+	// for what is said to SQLite alone.
+	postgres []string
 }
 
 func readTheirIndexAloneOnSQLite(t *testing.T, db *sql.DB, statements map[string]planned) {

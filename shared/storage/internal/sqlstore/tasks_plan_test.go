@@ -45,7 +45,7 @@ func taskStatements() map[string]planned {
 		"release owner": {releaseOwnerSQL, []any{1, "o"}, []string{"tasks_runnable"}, []string{"tasks_runnable"}},
 		"find request":  {findRequestSQL, []any{"r"}, []string{"USING INDEX tasks_request (request_id=?)"}, []string{"tasks_request"}},
 		"settle":        one(settleKeepSQL, settled...),
-		"settle, plain": one(settlePlainSQL, settled...),
+		"settle, plain": {settlePlainSQL, append([]any{"t"}, settled...), []string{"sqlite_autoindex_tasks_1 (id=?)"}, nil},
 		"settle, free":  one(settleReleaseSQL, append(settled, 1)...),
 		"settle, end":   one(settleEndSQL, settled...),
 		"settle, take":  one(settleTakeSQL, append(settled, "o", 1, 1)...),

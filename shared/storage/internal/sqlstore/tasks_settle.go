@@ -27,10 +27,9 @@ UPDATE tasks SET shared = COALESCE($3, shared), state = $4, current_node = $5, e
 	settleFenceSQL = `
 WHERE id = $1 AND lease_epoch = $2 AND lease_owner <> ''`
 
-	// Most steps keep the lease and change nothing that an index has: SQLite
-	// rewrites the entries of every column that is set, also to the same value. A
-	// bare status = $12 would have Postgres find the row by the index of statuses.
-	settlePlainSQL = settleSetSQL + settleFenceSQL + ` AND inbox_seq = $9 AND waits_for = $11 AND status || '' = $12`
+	// Most steps keep the lease and change nothing that an index has: see
+	// Dialect.RewritesIndexes.
+	settlePlainSQL = settleSetSQL + settleFenceSQL + ` AND inbox_seq = $9 AND waits_for = $11 AND status = $12`
 
 	keepCancelingSQL = `, waits_for = $11, status = CASE WHEN status = 'canceling' THEN status ELSE $12 END`
 
@@ -65,7 +64,7 @@ func (t *Tasks) settleSteps(ctx context.Context, steps []storage.TaskStep) ([]st
 		for at, i := range order {
 			s := &settlements[at]
 			s.step, s.outcome, s.update = &steps[i], &outcomes[i], updateOf(&steps[i])
-			if s.update == settleKeepSQL && !sameTask(steps, order, at) {
+			if s.update == settleKeepSQL && t.Dialect().RewritesIndexes && !sameTask(steps, order, at) {
 				s.update = settlePlainSQL
 			}
 			s.add(&updates)
