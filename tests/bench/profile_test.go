@@ -43,6 +43,7 @@ type adminAddr struct {
 // in what is measured next. The function that it returns waits for them.
 func (s *system) profile(b *testing.B, name string, d time.Duration) (wait func()) {
 	b.Helper()
+	require.NoError(b, os.MkdirAll(*profiles, 0o750))
 	seconds := max(1, int(d.Seconds()))
 	var fetching errgroup.Group
 	for i, admin := range s.admins {
