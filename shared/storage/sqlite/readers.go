@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage/internal/sqlstore"
@@ -18,14 +19,17 @@ type readers struct {
 	idle []*session // the last one was used last, and has its pages at hand
 }
 
-func openReaders(path string, size int) (*readers, error) {
-	r := &readers{path: path, taken: make(chan struct{}, size), closed: make(chan struct{})}
-	first, err := r.open() // so that what is wrong with the file is told now
-	if err != nil {
-		return nil, err
+func newReaders(path string, size int) *readers {
+	return &readers{path: path, taken: make(chan struct{}, size), closed: make(chan struct{})}
+}
+
+// openFirst opens a session, so that what is wrong with the file is told now.
+func (r *readers) openFirst() error {
+	first, err := r.open()
+	if err == nil {
+		r.push(first)
 	}
-	r.idle = append(r.idle, first)
-	return r, nil
+	return err
 }
 
 func (r *readers) open() (*session, error) { return openSession(r.path, "query_only(1)") }
@@ -68,6 +72,34 @@ func (r *readers) push(session *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.idle = append(r.idle, session)
+}
+
+// shrink gives back the memory of the sessions that are idle.
+func (r *readers) shrink() {
+	for range cap(r.taken) {
+		select {
+		case r.taken <- struct{}{}:
+		default:
+			return // the others are at work
+		}
+		if session := r.popOldest(); session != nil {
+			session.shrink()
+			r.push(session)
+		}
+		<-r.taken
+	}
+}
+
+// popOldest takes the session that was not used for longest.
+func (r *readers) popOldest() *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.idle) == 0 {
+		return nil
+	}
+	session := r.idle[0]
+	r.idle = slices.Delete(r.idle, 0, 1)
+	return session
 }
 
 // close waits for the reads that run, and lets no other begin.

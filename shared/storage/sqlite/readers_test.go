@@ -140,6 +140,33 @@ func TestRun_ManyReadWhileOthersWrite(t *testing.T) {
 	require.Len(t, names(t, driver), 8)
 }
 
+// Memory is given back beside reads that run, and no session is lost or made.
+func TestShrink_LeavesTheSessionsFit(t *testing.T) {
+	t.Parallel()
+	driver := setup(t)
+	require.NoError(t, driver.Write(t.Context(), insert("a")))
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 50 {
+				var got []string
+				assert.NoError(t, driver.Run(t.Context(), query(func(row sqlstore.Row) error {
+					got = append(got, "")
+					return row.Scan(&got[len(got)-1])
+				}, `SELECT name FROM names`)))
+				assert.Equal(t, []string{"a"}, got)
+			}
+		})
+	}
+	for range 50 {
+		driver.readers.shrink()
+	}
+	group.Wait()
+	driver.readers.shrink()
+	require.LessOrEqual(t, len(driver.readers.idle), cap(driver.readers.taken))
+	require.Empty(t, driver.readers.taken)
+}
+
 func TestClose_WaitsForReadsAndRefusesOthers(t *testing.T) {
 	t.Parallel()
 	driver, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "a.db")})

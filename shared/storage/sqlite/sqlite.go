@@ -64,21 +64,20 @@ func open(config Config, lock *fileLock) (*Driver, error) {
 	if config.Commits == nil {
 		config.Commits = sqlstore.Uncounted{}
 	}
-	driver := &Driver{lock: lock}
-	// The writer comes first: it makes the file, which readers only open.
-	writer, err := openWriter(config, driver.hints.Deliver)
-	if err != nil {
-		return nil, err
-	}
 	size := config.Readers
 	if size == 0 {
 		size = max(minReaders, runtime.NumCPU())
 	}
-	readers, err := openReaders(config.Path, size)
+	driver := &Driver{lock: lock, readers: newReaders(config.Path, size)}
+	// The writer comes first: it makes the file, which readers only open.
+	writer, err := openWriter(config, driver.hints.Deliver, driver.readers.shrink)
 	if err != nil {
+		return nil, err
+	}
+	if err := driver.readers.openFirst(); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
-	driver.writer, driver.readers = writer, readers
+	driver.writer = writer
 	return driver, nil
 }
 

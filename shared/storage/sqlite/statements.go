@@ -45,6 +45,11 @@ func (s *session) set(pragma string) error {
 	return errors.Join(statement.Run(nil, nil), statement.Close())
 }
 
+// shrink gives back what SQLite holds of pages that nobody needs at the moment:
+// its cache of them would stay as large as it ever was. It fails only for want
+// of memory.
+func (s *session) shrink() { _ = s.set("shrink_memory") }
+
 // refusal marks errors of the data itself.
 func refusal(err error) error {
 	if err == nil {

@@ -24,6 +24,11 @@ const (
 	// maxYields is how often the writer lets others run before it takes the
 	// queue for empty. One pass is not enough when they are on other processors.
 	maxYields = 8
+
+	// restAfter is how long nobody has written when the memory of the pages that
+	// were at hand is given back. It outlasts the pauses of work that comes
+	// steadily.
+	restAfter = 5 * time.Second
 )
 
 // A write is in one of these states: its caller may withdraw it until the
@@ -48,6 +53,8 @@ func (item *write) take() bool { return item.state.CompareAndSwap(writeWaiting, 
 // writer owns the one connection that writes.
 type writer struct {
 	session *session
+	rested  func() // called when nobody has written for a while
+	wrote   bool   // since the timer of that was set; only the loop uses it
 	deliver func(hints []string)
 	commits sqlstore.Commits
 
@@ -59,13 +66,13 @@ type writer struct {
 	closing bool
 }
 
-func openWriter(config Config, deliver func([]string)) (*writer, error) {
+func openWriter(config Config, deliver func([]string), rested func()) (*writer, error) {
 	session, err := openSession(config.Path)
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{
-		session: session, deliver: deliver, commits: config.Commits,
+		session: session, rested: rested, deliver: deliver, commits: config.Commits,
 		queue: make(chan *write, writeQueue), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.loop()
@@ -107,10 +114,19 @@ func (w *writer) enqueue(ctx context.Context, item *write) error {
 
 func (w *writer) loop() {
 	defer close(w.ended)
+	rest := time.NewTimer(restAfter)
+	defer rest.Stop()
 	for {
 		select {
 		case item := <-w.queue:
 			w.commit(item)
+			if w.wrote { // looking for what is due is no work
+				w.wrote = false
+				rest.Reset(restAfter)
+			}
+		case <-rest.C:
+			w.session.shrink()
+			w.rested()
 		case <-w.stop:
 			// Nobody sends any more: drain and end.
 			select {
@@ -168,6 +184,7 @@ func (w *writer) transact(first *write, more func(size int) *write, how isolatio
 	began := time.Now()
 	tx := &transaction{session: w.session}
 	group, err = w.runGroup(tx, groupOf{first: first, more: more, how: how})
+	w.wrote = w.wrote || tx.worked
 	if err == nil {
 		err = w.session.exec("COMMIT")
 	}
@@ -323,12 +340,14 @@ func (w *writer) close() error {
 type transaction struct {
 	session *session
 	hints   []string
-	wrote   bool // it may have changed something
+	wrote   bool // the write that runs may have changed something
+	worked  bool // one of the group's may have
 }
 
 // Run implements sqlstore.Conn.
 func (t *transaction) Run(_ context.Context, batch *sqlstore.Batch) error {
 	t.wrote = t.wrote || slices.ContainsFunc(batch.Statements, changes)
+	t.worked = t.worked || t.wrote
 	return t.session.run(batch)
 }
 
