@@ -155,20 +155,26 @@ func (s *settlement) arrived(row Row) error {
 // why it has not.
 func (s *settlement) addRest(batch *Batch) {
 	step := s.step
-	switch {
-	case s.found > 0:
+	if s.found > 0 {
 		addEvents(batch, step.Lease.TaskID, step.Events)
 		addRuns(batch, step.Started)
 		addFinishes(batch, step.Lease.TaskID, step.Finished)
 		addOutbox(batch, step.Outbox)
-	case step.Take != nil:
-		s.outcome.Err = storage.ErrMoved
-	case step.Status.Terminal():
-		s.outcome.Err = storage.ErrLeaseLost // unless it is held
-		batch.Query(inboxPending(s.outcome), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
-	default:
-		s.outcome.Err = storage.ErrLeaseLost
+		return
 	}
+	s.outcome.Err = notFound(step)
+	if step.Take == nil && step.Status.Terminal() {
+		// Perhaps it is the inbox: the query tells.
+		batch.Query(inboxPending(s.outcome), leaseIsHeldSQL, step.Lease.TaskID, step.Lease.Epoch)
+	}
+}
+
+// notFound is what it means that a step's task is not there under its fence.
+func notFound(step *storage.TaskStep) error {
+	if step.Take != nil {
+		return storage.ErrMoved
+	}
+	return storage.ErrLeaseLost
 }
 
 // takenBy is the lease after a step with Take, and when the task is runnable.

@@ -13,12 +13,8 @@ func refuseNewTask(created *storage.NewTask) (storage.CreateOutcome, bool) {
 }
 
 func refuseStep(step *storage.TaskStep) (storage.StepOutcome, bool) {
-	switch {
-	case storable(step.Lease.TaskID):
-	case step.Take != nil:
-		return storage.StepOutcome{Err: storage.ErrMoved}, true
-	default:
-		return storage.StepOutcome{Err: storage.ErrLeaseLost}, true
+	if !storable(step.Lease.TaskID) {
+		return storage.StepOutcome{Err: notFound(step)}, true
 	}
 	if storableJSON(step.Shared, step.State, step.Error) && storableEvents(step.Events) &&
 		storableRuns(step.Started) && storableFinishes(step.Finished) && storableOutbox(step.Outbox) {
