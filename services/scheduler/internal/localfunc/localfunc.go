@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"strings"
 
 	"go.uber.org/zap"
@@ -58,78 +57,4 @@ func upper(_ context.Context, c Call) (json.RawMessage, error) {
 		return nil, fmt.Errorf("upper takes a string, as input or as params.text")
 	}
 	return rawjson.Quote(strings.ToUpper(rawjson.Text(text))), nil
-}
-
-func mul(_ context.Context, c Call) (json.RawMessage, error) {
-	factors, err := factorsOf(c)
-	if err != nil {
-		return nil, err
-	}
-	product := big.NewRat(1, 1)
-	for _, raw := range factors {
-		factor, err := number(raw)
-		if err != nil {
-			return nil, err
-		}
-		product.Mul(product, factor)
-	}
-	return decimal(product), nil
-}
-
-func factorsOf(c Call) ([]json.RawMessage, error) {
-	switch rawjson.TypeOf(c.Input) {
-	case rawjson.Array:
-		var factors []json.RawMessage
-		for item := range rawjson.Items(c.Input) {
-			factors = append(factors, item)
-		}
-		return factors, nil
-	case rawjson.Object:
-		a, okA := rawjson.Field(c.Input, "a")
-		b, okB := rawjson.Field(c.Input, "b")
-		if okA && okB {
-			return []json.RawMessage{a, b}, nil
-		}
-	case rawjson.Number:
-		if by, ok := rawjson.Field(c.Params, "by"); ok {
-			return []json.RawMessage{c.Input, by}, nil
-		}
-	case rawjson.Missing, rawjson.Null, rawjson.Bool, rawjson.String:
-	}
-	return nil, fmt.Errorf("mul takes an array of numbers, an object with a and b, or a number and params.by")
-}
-
-// maxNumber bounds the text of a factor: "1e999999999" is short to write and
-// takes all memory to multiply.
-const (
-	maxNumber   = 400
-	maxExponent = 400
-)
-
-func number(raw json.RawMessage) (*big.Rat, error) {
-	text := string(rawjson.Trim(raw))
-	if rawjson.TypeOf(raw) != rawjson.Number {
-		return nil, fmt.Errorf("mul takes numbers only")
-	}
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
-	var power int
-	if exponent != "" {
-		if _, err := fmt.Sscanf(exponent, "%d", &power); err != nil {
-			return nil, fmt.Errorf("mul: the exponent of a factor is too large")
-		}
-	}
-	if len(mantissa) > maxNumber || power > maxExponent || power < -maxExponent {
-		return nil, fmt.Errorf("mul: a factor has too many digits")
-	}
-	factor, ok := new(big.Rat).SetString(text)
-	if !ok {
-		return nil, fmt.Errorf("mul takes numbers only")
-	}
-	return factor, nil
-}
-
-// decimal writes a product of decimals, which always has finitely many digits.
-func decimal(r *big.Rat) json.RawMessage {
-	digits, _ := r.FloatPrec()
-	return json.RawMessage(r.FloatString(digits))
 }
