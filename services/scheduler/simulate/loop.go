@@ -251,6 +251,9 @@ func (s *simulation) execute(ctx context.Context, x engine.Execution) error {
 		return nil
 	}
 	took := answer.After
+	if x.Exec.Type == flow.ExecQueue {
+		took += flow.Delay(x.Params) // before that no worker gets the job
+	}
 	if limit := timeoutOf(x.Exec, x.Timeout); x.Exec.Type != flow.ExecQueue && limit > 0 && took > limit {
 		took = limit
 		result = engine.RunResult{Error: &engine.RunError{

@@ -226,6 +226,19 @@ edges: [{from: a, action: timeout, to: b}]
 	}
 }
 
+func TestRun_KeepsAJobBackForItsDelay(t *testing.T) {
+	t.Parallel()
+	def := `
+start: a
+nodes: {a: {kind: executor, exec_type: %TYPE%, service: s, params: {delay_ms: 60000}, timeout_ms: 90000}}
+`
+	soon := "answers: {a: {result: 1, after_ms: 30000}}"
+	require.Equal(t, ms(90_000), simulated(t, replace(def, "queue"), soon).Took)
+	require.Equal(t, ms(30_000), simulated(t, replace(def, "http"), soon).Took)
+	late := simulated(t, replace(def, "queue"), "answers: {a: {result: 1, after_ms: 30001}}")
+	require.Equal(t, "timeout", late.Error.Code, "the delay is part of the attempt's time")
+}
+
 func TestRun_CallsLocalFunctionsUnlessTheyAreAnswered(t *testing.T) {
 	t.Parallel()
 	def := `
