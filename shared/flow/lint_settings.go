@@ -20,6 +20,8 @@ func (l *linter) settings(n *linted) {
 	}
 	execute := []Kind{KindExecutor, KindParallel, KindForeach}
 	parts := []Kind{KindParallel, KindForeach}
+	attempts := []Kind{KindExecutor, KindParallel, KindForeach, KindSubflow, KindWaitEvent, KindApproval}
+	spaced := []Kind{KindExecutor, KindParallel, KindForeach, KindSubflow}
 	for _, s := range []struct {
 		name  string
 		given bool
@@ -28,6 +30,14 @@ func (l *linter) settings(n *linted) {
 		{"service", n.Service != "", execute},
 		{"func", n.Func != "", execute},
 		{"script", n.Script != nil, execute},
+		{"exec_type", n.ExecType != "", execute},
+		{"timeout_ms", n.TimeoutMS != nil, attempts},
+		{"max_retries", n.MaxRetries != nil, attempts},
+		{"wait_ms", n.WaitMS != nil, spaced},
+		{"backoff", n.Backoff != nil, spaced},
+		{"weighted_by_load", n.WeightedByLoad != nil, execute},
+		{"max_attempts", n.MaxAttempts != nil, execute},
+		{"attempt_delay_ms", n.AttemptDelayMS != nil, execute},
 		{"choice_cases", len(n.ChoiceCases) > 0, []Kind{KindChoice}},
 		{"default_action", n.DefaultAction != "", []Kind{KindChoice}},
 		{"choice_key", n.ChoiceKey != "", []Kind{KindChoice}},

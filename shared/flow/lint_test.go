@@ -129,11 +129,20 @@ func questionableDefinitions(t testing.TB) map[string]questionable {
 			node(`{"kind":"parallel","parallel_execs":[{"service":"a","post":{"action_key":"x"}}]}`), []string{"unused_setting nodes.A.parallel_execs[0].post.action_key"}},
 		"action of an item": {
 			node(`{"kind":"foreach","service":"s","foreach_execs":[{"index":0,"post":{"action_static":"x"}}]}`), []string{"unused_setting nodes.A.foreach_execs[0].post.action_static"}},
-		"steps of a subflow":        {node(`{"kind":"subflow","subflow":` + strings.Replace(inner, "{", `{"max_steps":5,`, 1) + `}`), []string{"unused_setting nodes.A.subflow.max_steps"}},
-		"items of a parallel":       {node(`{"kind":"parallel","parallel_services":["a"],"foreach_execs":[{"index":0}]}`), []string{"unused_setting nodes.A.foreach_execs"}},
-		"flows of an executor":      {node(`{` + s + `,"subflow":` + inner + `,"flow":{"name":"f"},"subflow_execs":[{"node":"a"}]}`), []string{"unused_setting nodes.A.subflow", "unused_setting nodes.A.flow", "unused_setting nodes.A.subflow_execs"}},
-		"cases of an executor":      {node(`{` + s + `,"choice_cases":[{"action":"x","expr":{"eq":[1,1]}}],"default_action":"y","choice_key":"z"}`), []string{"unused_setting nodes.A.choice_cases", "unused_setting nodes.A.default_action", "unused_setting nodes.A.choice_key"}},
-		"target of a timer":         {node(`{"kind":"timer","delay_ms":1,"service":"s","func":"f","script":{"cmd":"c"}}`), []string{"unused_setting nodes.A.service", "unused_setting nodes.A.func", "unused_setting nodes.A.script"}},
+		"steps of a subflow":   {node(`{"kind":"subflow","subflow":` + strings.Replace(inner, "{", `{"max_steps":5,`, 1) + `}`), []string{"unused_setting nodes.A.subflow.max_steps"}},
+		"items of a parallel":  {node(`{"kind":"parallel","parallel_services":["a"],"foreach_execs":[{"index":0}]}`), []string{"unused_setting nodes.A.foreach_execs"}},
+		"flows of an executor": {node(`{` + s + `,"subflow":` + inner + `,"flow":{"name":"f"},"subflow_execs":[{"node":"a"}]}`), []string{"unused_setting nodes.A.subflow", "unused_setting nodes.A.flow", "unused_setting nodes.A.subflow_execs"}},
+		"cases of an executor": {node(`{` + s + `,"choice_cases":[{"action":"x","expr":{"eq":[1,1]}}],"default_action":"y","choice_key":"z"}`), []string{"unused_setting nodes.A.choice_cases", "unused_setting nodes.A.default_action", "unused_setting nodes.A.choice_key"}},
+		"target of a timer":    {node(`{"kind":"timer","delay_ms":1,"service":"s","func":"f","script":{"cmd":"c"}}`), []string{"unused_setting nodes.A.service", "unused_setting nodes.A.func", "unused_setting nodes.A.script"}},
+		"bounds of a timer": {
+			node(`{"kind":"timer","delay_ms":1,"exec_type":"queue","timeout_ms":1,"max_retries":1,"wait_ms":1,"backoff":{"factor":2}}`),
+			[]string{"unused_setting nodes.A.exec_type", "unused_setting nodes.A.timeout_ms", "unused_setting nodes.A.max_retries", "unused_setting nodes.A.wait_ms", "unused_setting nodes.A.backoff"}},
+		"routing of a subflow": {
+			node(`{"kind":"subflow","timeout_ms":1,"max_retries":1,"wait_ms":1,"weighted_by_load":true,"max_attempts":2,"attempt_delay_ms":1,"subflow":` + inner + `}`),
+			[]string{"unused_setting nodes.A.weighted_by_load", "unused_setting nodes.A.max_attempts", "unused_setting nodes.A.attempt_delay_ms"}},
+		"pauses of a wait": {
+			node(`{"kind":"approval","approval_key":"k","timeout_ms":1,"failure_strategy":"retry","max_retries":1,"wait_ms":1,"backoff":{"factor":2}}`),
+			[]string{"unused_setting nodes.A.wait_ms", "unused_setting nodes.A.backoff"}},
 		"times of a wait":           {node(`{"kind":"wait_event","signal_key":"k","delay_ms":1,"until":1,"approval_key":"a"}`), []string{"unused_setting nodes.A.delay_ms", "unused_setting nodes.A.until", "unused_setting nodes.A.approval_key"}},
 		"key of an approval":        {node(`{"kind":"approval","approval_key":"k","signal_key":"s"}`), []string{"unused_setting nodes.A.signal_key"}},
 		"names beside execs":        {node(`{"kind":"parallel","parallel_execs":[{"service":"a"}],"parallel_services":["a"],"services":["a"]}`), []string{"unused_setting nodes.A.parallel_services", "unused_setting nodes.A.services"}},
