@@ -1,12 +1,15 @@
 package storagetest
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -20,6 +23,7 @@ var tasksReadTests = []tasksTest{
 	{"List_OfNothingIsEmpty", listNothing},
 	{"ListRuns_IsInOrderOfStart", listRunsInOrder},
 	{"LoadRuns_LeavesOutWhatDoesNotExist", loadRuns},
+	{"Read_ManyAtOnceGetEachTheirOwn", readManyAtOnce},
 	{"LoadEndedRuns_AreThoseWithASubStatusPastTheNo", loadEndedRuns},
 	{"ListEvents_PagesByTheSeq", listEventsPages},
 	{"Ready_IsNilOnTheRightSchema", readyIsNil},
@@ -139,6 +143,30 @@ func loadRuns(t *testing.T, tasks storage.Tasks) {
 	runs, err = tasks.LoadRuns(t.Context(), taskID(1), nil)
 	require.NoError(t, err)
 	require.Empty(t, runs)
+}
+
+// Those who read at the same time may share a trip to the database.
+func readManyAtOnce(t *testing.T, tasks storage.Tasks) {
+	all := manyRuns(t, tasks)
+	want := mustGet(t, tasks, 1)
+	race(func(i int) {
+		for no := 1; no <= len(all); no++ {
+			task, err := tasks.GetTask(t.Context(), taskID(1))
+			assert.NoError(t, err)
+			assert.Equal(t, want, task)
+			for _, id := range []string{"task-none", "not\x00storable"} {
+				_, err = tasks.GetTask(t.Context(), id)
+				assert.ErrorIs(t, err, storage.ErrNotFound)
+			}
+			runs, err := tasks.LoadRuns(t.Context(), taskID(1), []int{no, 100 + i})
+			assert.NoError(t, err)
+			assert.Equal(t, all[no-1:no], runs)
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err = tasks.GetTask(gone, taskID(1))
+			assert.True(t, err == nil || errors.Is(err, context.Canceled), "%v", err)
+		}
+	})
 }
 
 func loadEndedRuns(t *testing.T, tasks storage.Tasks) {

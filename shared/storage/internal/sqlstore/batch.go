@@ -90,6 +90,23 @@ func appendTo[T any](items *[]T, scan func(Row) (T, error)) func(Row) error {
 	}
 }
 
+// sought is a row that is looked for together with others.
+type sought[T any] struct {
+	value T
+	// err is ErrNotFound, or says why the row cannot be read, which is nobody
+	// else's fault.
+	err error
+}
+
+// seek adds a query for the row.
+func (s *sought[T]) seek(batch *Batch, scan func(Row) (T, error), sql string, args ...any) {
+	s.err = storage.ErrNotFound
+	batch.Query(func(row Row) error {
+		s.value, s.err = scan(row)
+		return nil
+	}, sql, args...)
+}
+
 // scanInt scans a row of one number.
 func scanInt(row Row) (int64, error) {
 	var n int64

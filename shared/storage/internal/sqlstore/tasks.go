@@ -19,6 +19,9 @@ type Tasks struct {
 	creates *group[storage.NewTask, storage.CreateOutcome]
 	settles *group[storage.TaskStep, storage.StepOutcome]
 	appends *group[storage.InboxEvent, storage.AppendOutcome]
+	// Results that arrive together read their tasks together.
+	gets  *group[string, sought[storage.Task]]
+	loads *group[runName, sought[storage.NodeRun]]
 }
 
 var _ storage.Tasks = (*Tasks)(nil)
@@ -30,6 +33,8 @@ func NewTasks(db *DB) *Tasks {
 	t.creates = newGroup(pipelines, t.createTasks)
 	t.settles = newGroup(pipelines, t.settleSteps)
 	t.appends = newGroup(pipelines, t.appendEvents)
+	t.gets = newGroup(pipelines, t.getTasks)
+	t.loads = newGroup(pipelines, t.loadRuns)
 	return t
 }
 
@@ -54,11 +59,23 @@ const getTaskSQL = `SELECT ` + taskColumns + ` FROM tasks WHERE id = $1`
 
 // GetTask implements storage.Tasks.
 func (t *Tasks) GetTask(ctx context.Context, id string) (storage.Task, error) {
-	task, err := queryOne(ctx, t.Read(), scanTask, getTaskSQL, id)
+	tasks, err := t.gets.Do(ctx, []string{id})
+	if err == nil {
+		err = tasks[0].err
+	}
 	if err != nil {
 		return storage.Task{}, fmt.Errorf("get task %s: %w", id, err)
 	}
-	return task, nil
+	return tasks[0].value, nil
+}
+
+func (t *Tasks) getTasks(ctx context.Context, ids []string) ([]sought[storage.Task], error) {
+	tasks := make([]sought[storage.Task], len(ids))
+	var batch Batch
+	for i, id := range ids {
+		tasks[i].seek(&batch, scanTask, getTaskSQL, id)
+	}
+	return tasks, t.Read().Run(ctx, &batch)
 }
 
 // Subscribe implements storage.Tasks. The payload of a hint is a task's id.

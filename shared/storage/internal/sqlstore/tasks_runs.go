@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,15 +46,39 @@ const loadRunSQL = `SELECT ` + runColumns + ` FROM node_runs WHERE task_id = $1 
 func (t *Tasks) LoadRuns(ctx context.Context, taskID string, nos []int) ([]storage.NodeRun, error) {
 	nos = slices.Clone(nos)
 	slices.Sort(nos)
-	runs := []storage.NodeRun{}
-	var batch Batch
-	for _, no := range slices.Compact(nos) {
-		batch.Query(appendTo(&runs, scanRun), loadRunSQL, taskID, no)
+	nos = slices.Compact(nos)
+	names := make([]runName, len(nos))
+	for i, no := range nos {
+		names[i] = runName{taskID, no}
 	}
-	if err := t.Read().Run(ctx, &batch); err != nil {
+	loaded, err := t.loads.Do(ctx, names)
+	if err != nil {
 		return nil, fmt.Errorf("load runs of task %s: %w", taskID, err)
 	}
+	runs := make([]storage.NodeRun, 0, len(loaded))
+	for _, run := range loaded {
+		switch {
+		case run.err == nil:
+			runs = append(runs, run.value)
+		case !errors.Is(run.err, storage.ErrNotFound):
+			return nil, fmt.Errorf("load runs of task %s: %w", taskID, run.err)
+		}
+	}
 	return runs, nil
+}
+
+type runName struct {
+	taskID string
+	no     int
+}
+
+func (t *Tasks) loadRuns(ctx context.Context, names []runName) ([]sought[storage.NodeRun], error) {
+	runs := make([]sought[storage.NodeRun], len(names))
+	var batch Batch
+	for i, name := range names {
+		runs[i].seek(&batch, scanRun, loadRunSQL, name.taskID, name.no)
+	}
+	return runs, t.Read().Run(ctx, &batch)
 }
 
 const loadEndedRunsSQL = `
