@@ -24,6 +24,9 @@ const notifySQL = `SELECT pg_notify($1, $2)`
 const (
 	// mostHints is how many different hints may wait to be sent; more are lost.
 	mostHints = 4096
+	// hintPace is the time between two notifications: each is a transaction of its
+	// own, and wakes every listener.
+	hintPace = 10 * time.Millisecond
 	// notifyTimeout bounds the sending, so that hints stay what they are: news.
 	notifyTimeout = 2 * time.Second
 )
@@ -39,6 +42,10 @@ type notifier struct {
 	mu      sync.Mutex
 	pending map[string]struct{}
 	wake    chan struct{} // cap 1
+}
+
+func newNotifier() *notifier {
+	return &notifier{pending: map[string]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
 func (n *notifier) add(hints []string) {
@@ -75,27 +82,45 @@ func (d *Driver) tell(hints []string) {
 	}
 }
 
-// notify sends hints until the driver closes. What is committed while it sends
-// goes out together.
+// notify sends hints until the driver closes.
 func (d *Driver) notify() {
 	defer close(d.notified)
-	for {
-		select {
-		case <-d.closed:
-			return
-		case <-d.notifier.wake:
-		}
+	d.notifier.run(d.closed, func(hints []string) {
 		var batch pgx.Batch
-		for _, payload := range pack(d.sender, d.notifier.take()) {
+		for _, payload := range pack(d.sender, hints) {
 			batch.Queue(notifySQL, d.schema, payload)
 		}
 		if batch.Len() == 0 {
-			continue
+			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+		defer cancel()
 		// The error needs no report, see listen.
 		_ = d.pool.SendBatch(ctx, &batch).Close()
-		cancel()
+	})
+}
+
+// run sends hints until it is done, and then what there is by then. The first
+// goes at once, and what is committed within the pace after it goes together.
+func (n *notifier) run(done <-chan struct{}, send func(hints []string)) {
+	pace := time.NewTimer(hintPace)
+	defer pace.Stop()
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		case <-n.wake:
+		}
+		hints := n.take()
+		if len(hints) == 0 {
+			continue
+		}
+		send(hints)
+		pace.Reset(hintPace)
+		select {
+		case <-done:
+		case <-pace.C:
+		}
 	}
 }
 

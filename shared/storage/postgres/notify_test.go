@@ -3,7 +3,10 @@ package postgres
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,4 +37,30 @@ func TestPack_KeepsPayloadsWithinTheServersLimit(t *testing.T) {
 func TestUnpack_HearsTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"one", "two"}, unpack("one\ntwo", sender))
+}
+
+func TestNotifier_SendsTheFirstAtOnceAndTheRestTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type sending struct {
+			at    time.Duration
+			hints []string
+		}
+		n, done, began := newNotifier(), make(chan struct{}), time.Now()
+		var sent []sending
+		var running sync.WaitGroup
+		running.Go(func() {
+			n.run(done, func(hints []string) { sent = append(sent, sending{time.Since(began), hints}) })
+		})
+		n.add([]string{"a"})
+		synctest.Wait()
+		n.add([]string{"c", "b"})
+		n.add([]string{"b", "d"})
+		time.Sleep(hintPace) //nolint:forbidigo // on a fake clock
+		synctest.Wait()
+		n.add([]string{"last"})
+		close(done)
+		running.Wait()
+		require.Equal(t, []sending{{0, []string{"a"}}, {hintPace, []string{"b", "c", "d"}}, {hintPace, []string{"last"}}}, sent)
+	})
 }

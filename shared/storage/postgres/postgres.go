@@ -71,7 +71,7 @@ type Driver struct {
 	commits   sqlstore.Commits
 
 	hints    hints.Hub
-	notifier notifier
+	notifier *notifier
 	notified chan struct{} // closed: notify has returned
 
 	closeOnce sync.Once
@@ -106,7 +106,7 @@ func Open(ctx context.Context, config Config) (*Driver, error) {
 	driver := &Driver{
 		pool: pool, listening: settings.ConnConfig.Copy(), schema: config.Schema, sender: newSender(),
 		commits: config.Commits, notified: make(chan struct{}), closed: make(chan struct{}),
-		notifier: notifier{pending: map[string]struct{}{}, wake: make(chan struct{}, 1)},
+		notifier: newNotifier(),
 	}
 	go driver.notify()
 	return driver, nil
