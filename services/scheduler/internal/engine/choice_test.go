@@ -40,3 +40,17 @@ func TestChoice(t *testing.T) {
 		})
 	}
 }
+
+func TestChoice_LooksUpItsActionInTheInputAndThenInTheSharedState(t *testing.T) {
+	t.Parallel()
+	const flowOf = `{"start":"c","nodes":{"c":{"kind":"choice","prep":{"input_map":{"go":"$params.go"}},"post":{"action_key":"go"},"default_action":"z"},
+		"x":{"kind":"executor","service":"x"},"y":{"kind":"executor","service":"y"},"z":{"kind":"executor","service":"z"}},
+		"edges":[{"from":"c","action":"x","to":"x"},{"from":"c","action":"y","to":"y"},{"from":"c","action":"z","to":"z"}]}`
+	for params, want := range map[string]string{`{"go":"x"}`: "x", `{}`: "y", `{"go":""}`: "y", `{"go":["x"]}`: "y"} {
+		p := load(t, flowOf, params)
+		p.signal("go", `"y"`)
+		p.apply(Event{Kind: storage.EventStarted})
+		require.Equal(t, want, p.take().Path, params)
+	}
+	require.Equal(t, "z", play(t, flowOf, `{}`).take().Path)
+}

@@ -77,6 +77,17 @@ func TestLoop_IsBoundedByMaxSteps(t *testing.T) {
 	require.Equal(t, 7, p.runs[6].Visit)
 }
 
+func TestLimits_AreThoseThatTheTaskWasStartedWith(t *testing.T) {
+	t.Parallel()
+	p := load(t, `{"start":"a","nodes":{"a":{"kind":"executor","service":"s"}},"edges":[{"from":"a","to":"a"}]}`, `{}`)
+	limits := testLimits
+	limits.MaxSteps = 2
+	p.apply(Event{Kind: storage.EventStarted, Limits: &limits})
+	p.answer(p.take(), `1`)
+	p.answer(p.take(), `1`)
+	require.Equal(t, CodeMaxSteps, p.state.Failure.Code, "not at %d, which counts where the next task starts", testLimits.MaxSteps)
+}
+
 func TestLoop_KeepsVisitsApart(t *testing.T) {
 	t.Parallel()
 	p := play(t, `{"start":"a","nodes":{"a":{"kind":"executor","service":"s","post":{"action_key":"go"}}},

@@ -39,6 +39,16 @@ func TestTimer_FiresWhenItIsDueAndNeverBefore(t *testing.T) {
 	}
 }
 
+func TestTimer_OfAMillisecondIsNotPastYet(t *testing.T) {
+	t.Parallel()
+	p := play(t, `{"start":"t","nodes":{"t":{"kind":"timer","delay_ms":1}}}`, `{}`)
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	p.wait(time.Millisecond - time.Microsecond)
+	require.Equal(t, storage.TaskWaiting, p.state.Status)
+	p.wait(time.Microsecond)
+	require.Equal(t, storage.TaskCompleted, p.state.Status)
+}
+
 func TestTimer_ThatIsPastFiresAtOnce(t *testing.T) {
 	t.Parallel()
 	p := play(t, `{"start":"t","nodes":{"t":{"kind":"timer","until":"2020-01-01T00:00:00Z"},"a":{"kind":"executor","service":"s"}},"edges":[{"from":"t","to":"a"}]}`, `{}`)

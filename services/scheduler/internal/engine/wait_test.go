@@ -74,6 +74,8 @@ func TestWait_TimesOut(t *testing.T) {
 		{name: "along the action of its own", more: `,"post":{"action_static":"left"}`, path: "left"},
 		{name: "and fails"},
 		{name: "and goes on with null", more: `,"failure_strategy":"continue"`, path: "a"},
+		{name: "and goes on with null by the other name", more: `,"failure_strategy":"ignore_errors"`, path: "a"},
+		{name: "and goes on before it takes the timeout edge", more: `,"failure_strategy":"continue"`, edge: `,{"from":"w","action":"timeout","to":"late"}`, path: "a"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
