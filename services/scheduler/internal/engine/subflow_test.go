@@ -213,6 +213,18 @@ func TestSubflow_ByReferenceKeepsSignalsThatItMayWaitFor(t *testing.T) {
 	require.Equal(t, storage.TaskCompleted, p.state.Status)
 }
 
+// What tells the wait outside nothing may be meant for one inside.
+func TestSubflow_ByReferenceKeepsSignalsThatAnotherWaitHasNoUseFor(t *testing.T) {
+	t.Parallel()
+	p := play(t, `{"start":"paid","nodes":{"paid":{"kind":"wait_event","signal_key":"$shared.order.paid"},"sf":{"kind":"subflow","flow":{"name":"charge"}}},
+		"edges":[{"from":"paid","to":"sf"}]}`, `{}`)
+	p.signal("order", `{"state":"new"}`)
+	p.signal("order", `{"paid":7}`)
+	p.resolve("ver-1", `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"$shared.order.state","post":{"output_key":"was"}}}}`)
+	require.Equal(t, storage.TaskCompleted, p.state.Status)
+	require.Contains(t, string(p.run("sf").Output), `"was":"new"`)
+}
+
 func TestSubflow_CannotCallItselfForEver(t *testing.T) {
 	t.Parallel()
 	p := play(t, replace(byName, "%MORE%", ""), `{}`)
