@@ -220,7 +220,7 @@ func TestSubflow_ByReferenceKeepsSignalsThatAnotherWaitHasNoUseFor(t *testing.T)
 		"edges":[{"from":"paid","to":"sf"}]}`, `{}`)
 	p.signal("order", `{"state":"new"}`)
 	p.signal("order", `{"paid":7}`)
-	p.resolve("ver-1", `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"$shared.order.state","post":{"output_key":"was"}}}}`)
+	p.resolve("ver-2", `{"start":"w","nodes":{"w":{"kind":"wait_event","signal_key":"$shared.order.state","post":{"output_key":"was"}}}}`)
 	require.Equal(t, storage.TaskCompleted, p.state.Status)
 	require.Contains(t, string(p.run("sf").Output), `"was":"new"`)
 }
