@@ -31,7 +31,7 @@ func TestPoll_AnswersAsOldAndNewWorkersRead(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	var job map[string]any
 	require.NoError(t, json.Unmarshal([]byte(body), &job))
-	for _, field := range []string{"id", "task_id", "node_key", "service", "input_json", "status", "worker_id", "created_at", "started_at", "timeout_at", "token", "attempt"} {
+	for _, field := range []string{"id", "task_id", "node_key", "service", "input_json", "status", "worker_id", "created_at", "available_at", "started_at", "timeout_at", "token", "attempt"} {
 		require.Contains(t, job, field)
 	}
 	require.Equal(t, "1", job["id"])
@@ -174,7 +174,9 @@ func TestPoll_TakesDelayedJobsWhenTheyAreDue(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []queueapi.ServiceStats{{Service: "upper", Delayed: 1}}, stats)
 
-	require.Equal(t, "1", f.claim(t, "upper").ID)
+	claimed := f.claim(t, "upper")
+	require.Equal(t, "1", claimed.ID)
+	require.Equal(t, due.UnixMilli(), claimed.AvailableAt)
 	require.False(t, time.Now().Before(due), "never early")
 	require.Less(t, time.Since(due), 2*time.Second)
 }

@@ -36,6 +36,7 @@ type Job struct {
 	WorkerID    string `json:"worker_id"`
 	Token       string `json:"token"`
 	CreatedAt   int64  `json:"created_at"`
+	AvailableAt int64  `json:"available_at"` // from when it could be claimed
 	StartedAt   int64  `json:"started_at"`
 	TimeoutAt   int64  `json:"timeout_at"`
 }

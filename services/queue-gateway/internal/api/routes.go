@@ -187,6 +187,7 @@ func wireJob(job storage.Job) queueapi.Job {
 		InputJSON: string(job.Input), Status: string(job.Status), Attempt: job.Deliveries, Priority: job.Priority,
 		Traceparent: job.Trace,
 		WorkerID:    job.WorkerID, Token: job.Token,
-		CreatedAt: job.CreatedAt.UnixMilli(), StartedAt: job.StartedAt.UnixMilli(), TimeoutAt: job.TimeoutAt.UnixMilli(),
+		CreatedAt: job.CreatedAt.UnixMilli(), AvailableAt: job.AvailableAt.UnixMilli(),
+		StartedAt: job.StartedAt.UnixMilli(), TimeoutAt: job.TimeoutAt.UnixMilli(),
 	}
 }
