@@ -34,6 +34,16 @@ func hold(r *http.Request) (*http.Request, error) {
 	return held, nil
 }
 
+// hearOut reads of a body that is refused as much as of one that is not. Many
+// clients read no answer before they have sent everything: they would find the
+// connection broken, and try again. One that waits for leave to send is not
+// given it.
+func hearOut(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.Copy(io.Discard, r.Body) // up to the route's limit
+	}
+}
+
 // hasIdempotencyKey knows the names that net/http knows.
 func hasIdempotencyKey(header http.Header) bool {
 	_, has := header["Idempotency-Key"]

@@ -61,6 +61,7 @@ const flushAtOnce = -1
 // caller announces a body over the limit.
 func (b *Backend) Forward(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > httpx.MaxBody {
+		hearOut(r)
 		return errs.New(errs.BodyTooLarge, "the body is over %d bytes", httpx.MaxBody)
 	}
 	if b.local != nil {

@@ -2,7 +2,9 @@ package proxy_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -177,6 +179,22 @@ func TestForward_RefusesBodiesOverTheLimit(t *testing.T) {
 	}
 	got := do(t, request(t, http.MethodPost, base+"/flows", strings.NewReader(strings.Repeat("x", httpx.MaxBody))))
 	require.Equal(t, http.StatusOK, got.status, "the limit itself is allowed")
+}
+
+func TestForward_CallerWhoSendsAllBeforeItReadsHearsOfTheLimit(t *testing.T) {
+	t.Parallel()
+	base := setup(t, func(http.ResponseWriter, *http.Request) {})
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	const size = httpx.MaxBody + 1
+	_, err = fmt.Fprintf(conn, "POST /flows HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 }
 
 // A service that dies after it has asked for the body is away, and nothing else.
