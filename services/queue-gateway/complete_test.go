@@ -20,18 +20,18 @@ func TestComplete_DeliversTheResultOnce(t *testing.T) {
 	job := f.claim(t, "upper")
 	answer := queueapi.CompleteRequest{
 		QueueID: job.ID, WorkerID: "w1", Token: job.Token, RunID: job.RunID, LogPath: "/var/log/x",
-		Result: json.RawMessage(`{"n": 12345678901234567890.10}`),
+		Result: json.RawMessage(`{"n": 12345678901234567890.10, "text": "<&>"}`),
 	}
 	require.NoError(t, f.Complete(t.Context(), answer))
 	got := f.scheduler.next(t)
 	require.NotZero(t, got.FinishedAt)
 	got.FinishedAt = 0
 	require.Equal(t, schedulerapi.JobResult{
-		TaskID: "task-1", RunID: "run-1", Result: json.RawMessage(`{"n":12345678901234567890.10}`), WorkerID: "w1", LogPath: "/var/log/x",
+		TaskID: "task-1", RunID: "run-1", Result: json.RawMessage(`{"n":12345678901234567890.10,"text":"<&>"}`), WorkerID: "w1", LogPath: "/var/log/x",
 	}, got)
 
 	require.NoError(t, f.Complete(t.Context(), answer), "the same again is fine")
-	answer.Result = json.RawMessage(`{"n":12345678901234567890.10}`)
+	answer.Result = json.RawMessage(`{"n":12345678901234567890.10,"text":"<&>"}`)
 	require.NoError(t, f.Complete(t.Context(), answer), "white space is no difference")
 	answer.Result = json.RawMessage(`{"n":2}`)
 	requireCode(t, errs.ClaimLost, f.Complete(t.Context(), answer))

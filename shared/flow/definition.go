@@ -1,9 +1,10 @@
 package flow
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
 // Definition is a flow as its author wrote it. The struct is the schema: Parse
@@ -144,11 +145,9 @@ type Ref struct {
 // compact, fields in the order of the schema, map keys sorted, the author's
 // own values with their numbers and key order as written.
 func (d *Definition) JSON() (json.RawMessage, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(d); err != nil {
+	text, err := rawjson.Marshal(d)
+	if err != nil {
 		return nil, fmt.Errorf("encode flow definition: %w", err)
 	}
-	return json.RawMessage(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+	return text, nil
 }

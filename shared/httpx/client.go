@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/errs"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
@@ -67,7 +68,7 @@ type Call struct {
 func (c *Client) Do(ctx context.Context, call Call) (int, error) {
 	var body io.Reader
 	if call.In != nil {
-		data, err := json.Marshal(call.In)
+		data, err := rawjson.Marshal(call.In)
 		if err != nil {
 			return 0, fmt.Errorf("encode request: %w", err)
 		}

@@ -1,6 +1,8 @@
 package httpx_test
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -41,6 +43,21 @@ func TestClient_TellsAProxysRefusalByItsStatus(t *testing.T) {
 		require.Equal(t, status, got)
 		require.Equal(t, want, errs.CodeOf(err), "%d", status)
 	}
+}
+
+func TestClient_SendsValuesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	sent := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		sent <- string(body)
+	}))
+	t.Cleanup(server.Close)
+	client, err := httpx.NewClient(server.URL, server.Client())
+	require.NoError(t, err)
+	_, err = client.Do(t.Context(), httpx.Call{Method: http.MethodPost, Path: "/x", In: map[string]any{"result": json.RawMessage(`"<&>"`)}})
+	require.NoError(t, err)
+	require.Equal(t, `{"result":"<&>"}`, <-sent)
 }
 
 func TestClient_TakesAServicesWordForWhatIsWrong(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
 
@@ -70,7 +71,7 @@ func (w *Worker) invoke(ctx context.Context, job Job) answer {
 		tracing.Fail(span, "worker_error")
 		return failure(err)
 	}
-	data, err := json.Marshal(result)
+	data, err := rawjson.Marshal(result)
 	if err != nil {
 		return failure(Permanent(fmt.Errorf("encode the result: %w", err)))
 	}

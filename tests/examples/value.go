@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 )
 
 // Value is a JSON text that was written as YAML. Numbers keep their digits and
@@ -67,11 +69,7 @@ func writeJSON(out *strings.Builder, node *yaml.Node) error {
 }
 
 func writeText(out *strings.Builder, text string) {
-	var quoted bytes.Buffer
-	encoder := json.NewEncoder(&quoted)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string always encodes
-	out.WriteString(strings.TrimSpace(quoted.String()))
+	out.Write(rawjson.Quote(text))
 }
 
 // Canonical is the value with sorted keys and numbers in lowest terms: two

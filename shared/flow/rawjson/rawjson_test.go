@@ -15,6 +15,15 @@ import (
 
 func raw(text string) json.RawMessage { return json.RawMessage(text) }
 
+func TestMarshal_LeavesTextAsItIs(t *testing.T) {
+	t.Parallel()
+	text, err := rawjson.Marshal(map[string]any{"raw": json.RawMessage(`["<&>", 1.0]`), "text": "<&>"})
+	require.NoError(t, err)
+	require.Equal(t, `{"raw":["<&>",1.0],"text":"<&>"}`, string(text))
+	_, err = rawjson.Marshal(json.RawMessage(`{`))
+	require.Error(t, err)
+}
+
 func TestLookup_FollowsPaths(t *testing.T) {
 	t.Parallel()
 	doc := raw(` {"a": {"b": [10, {"c": "x"}], "": 0}, "a.b": 1, "k[0]": 2, "0": "zero", "#": 3, "@this": 4, "*": 5, "q\u0022": 6, "é": 7, "n": null, "a b": 8} `)

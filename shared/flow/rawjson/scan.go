@@ -86,15 +86,22 @@ func unquote(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// Quote is the JSON string for a text.
-func Quote(text string) json.RawMessage {
+// Marshal encodes as encoding/json does, but leaves <, > and & as they are, also
+// in the raw values inside: in six bytes each, a value would grow on its way.
+func Marshal(v any) (json.RawMessage, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(text); err != nil {
-		return json.RawMessage(`""`) // a string always encodes
+	if err := enc.Encode(v); err != nil {
+		return nil, err
 	}
-	return json.RawMessage(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	return json.RawMessage(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+}
+
+// Quote is the JSON string for a text.
+func Quote(text string) json.RawMessage {
+	quoted, _ := Marshal(text) // a string always encodes
+	return quoted
 }
 
 // Items yields the elements of an array; nothing for any other value.

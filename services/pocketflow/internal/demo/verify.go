@@ -1,13 +1,13 @@
 package demo
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -68,11 +68,9 @@ func decode(data string) any {
 }
 
 func text(value any) string {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(value); err != nil {
+	text, err := rawjson.Marshal(value)
+	if err != nil {
 		return err.Error()
 	}
-	return strings.TrimSpace(out.String())
+	return string(text)
 }

@@ -131,7 +131,7 @@ func resultMessage(job storage.Job, a Answer, now time.Time) (json.RawMessage, e
 		message.Result, message.Retryable = nil, &final
 		message.ErrorCode, message.Error = CodeTooLarge, fmt.Sprintf("the result has more than %d levels", rawjson.MaxDepth)
 	}
-	data, err := json.Marshal(message)
+	data, err := rawjson.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
 	}

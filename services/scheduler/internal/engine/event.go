@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -68,7 +69,7 @@ func (e *Event) Data() (json.RawMessage, error) {
 	case e.Signal != nil:
 		body = e.Signal
 	}
-	data, err := encode(body)
+	data, err := rawjson.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s event: %w", e.Kind, err)
 	}

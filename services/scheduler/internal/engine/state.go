@@ -1,13 +1,13 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"time"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -152,7 +152,7 @@ const (
 // JSON is what shared.error and the task's error hold.
 func (f *Failure) JSON() json.RawMessage {
 	// Strings and numbers always encode.
-	text, _ := encode(f)
+	text, _ := rawjson.Marshal(f)
 	return text
 }
 
@@ -198,20 +198,11 @@ func (s *State) Size() int {
 
 // JSON is the text that Load reads.
 func (s *State) JSON() (json.RawMessage, error) {
-	text, err := encode(s)
+	text, err := rawjson.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
 	return text, nil
-}
-
-// encode keeps the bytes of the values inside, spaces aside.
-func encode(body any) (json.RawMessage, error) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(body)
-	return bytes.TrimSpace(text.Bytes()), err
 }
 
 // NextDue is when a timer_fired event has something to do; zero when no clock

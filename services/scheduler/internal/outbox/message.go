@@ -8,6 +8,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/shared/api/queueapi"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
+	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/ids"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
@@ -24,11 +25,11 @@ type jobInput struct {
 
 // PutJob is the message that enqueues an execution.
 func PutJob(from Origin, x engine.Execution, at time.Time) (storage.OutboxMessage, error) {
-	input, err := json.Marshal(jobInput{Input: x.Input, Params: x.Params, RunID: x.RunID})
+	input, err := rawjson.Marshal(jobInput{Input: x.Input, Params: x.Params, RunID: x.RunID})
 	if err != nil {
 		return storage.OutboxMessage{}, fmt.Errorf("encode job input: %w", err)
 	}
-	payload, err := json.Marshal(queueapi.NewJob{
+	payload, err := rawjson.Marshal(queueapi.NewJob{
 		ID: queueapi.JobID(x.RunID), TaskID: from.TaskID, RunID: x.RunID,
 		NodeKey: x.NodeKey, Path: x.Path, Visit: x.Visit, Attempt: x.Attempt, RunNo: x.RunNo,
 		Service: x.Exec.Service, Input: input, Priority: flow.Priority(x.Params), AvailableAt: availableAt(x.Params, at),

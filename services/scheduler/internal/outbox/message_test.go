@@ -32,6 +32,15 @@ func TestPutJob_SaysWhenAndBeforeWhichOthers(t *testing.T) {
 	}
 }
 
+func TestPutJob_LeavesTheInputAsItIs(t *testing.T) {
+	t.Parallel()
+	x := execution()
+	x.Input = json.RawMessage(`"<&>"`)
+	message, err := PutJob(Origin{TaskID: "task-1"}, x, time.Now())
+	require.NoError(t, err)
+	require.Contains(t, string(message.Payload), `"<&>"`)
+}
+
 func TestPutJob_IsNeverAvailableTooEarly(t *testing.T) {
 	t.Parallel()
 	x := execution()
