@@ -30,11 +30,11 @@ const (
 )
 
 // Schedulers that are added to one that runs get their share of the work. How
-// long it takes is told and not judged: on one machine, more processes share
-// the same processors.
+// long it takes is told and not judged: of a load that leaves processors free,
+// and of one that takes all there are, which more processes then share.
 func TestContainers_SchedulersThatAreAddedShareTheWork(t *testing.T) { //nolint:paralleltest // it tells times
 	s := startStack(t, counts{queuePart: 2})
-	alone := s.measure(t, "alone")
+	aloneSteady, aloneFull := s.measure(t, "alone")
 	for range schedulers - 1 {
 		s.add(t, schedulerPart)
 	}
@@ -44,7 +44,7 @@ func TestContainers_SchedulersThatAreAddedShareTheWork(t *testing.T) { //nolint:
 	s.awaitShares(t)
 
 	before := s.steps(t)
-	together := s.measure(t, "together")
+	steady, full := s.measure(t, "together")
 	total, shares := 0.0, make([]float64, schedulers)
 	for i, n := range s.steps(t) {
 		shares[i] = n - before[i]
@@ -54,21 +54,31 @@ func TestContainers_SchedulersThatAreAddedShareTheWork(t *testing.T) { //nolint:
 		t.Logf("%s: %.0f of %.0f steps, %.0f%%", r.name, shares[i], total, 100*shares[i]/total)
 		require.Greater(t, shares[i], total/schedulers/2, "less than half of a fair share for %s", r.name)
 	}
-	t.Logf("%d tasks took %v with one scheduler, %v with %d", sharedSize, alone, together, schedulers)
+	t.Logf("%d tasks, one every %v, took %v with one scheduler, %v with %d", loadSize, loadPace, aloneSteady, steady, schedulers)
+	t.Logf("%d tasks at once took %v with one scheduler, %v with %d", sharedSize, aloneFull, full, schedulers)
 }
 
-// measure is how long a load takes that is created as fast as it can be.
-func (s *stack) measure(t *testing.T, name string) time.Duration {
+// measure is how long a load takes that is created at the pace, and one that is
+// created as fast as it can be.
+func (s *stack) measure(t *testing.T, name string) (steady, full time.Duration) {
 	t.Helper()
-	var times []time.Duration
+	var steadies, fulls []time.Duration
 	for i := range rounds {
-		l, begin := newLoad(t, s, fmt.Sprintf("%s-%d", name, i), sharedSize), time.Now()
-		require.NoError(t, l.create(t.Context(), time.Microsecond))
-		l.awaitEnd(t)
-		times = append(times, time.Since(begin).Round(time.Millisecond))
+		steadies = append(steadies, s.takes(t, fmt.Sprintf("%s-steady-%d", name, i), loadSize, loadPace))
+		fulls = append(fulls, s.takes(t, fmt.Sprintf("%s-full-%d", name, i), sharedSize, time.Microsecond))
 	}
-	t.Logf("%s: %v", name, times)
-	return slices.Min(times)
+	t.Logf("%s: %v, %v", name, steadies, fulls)
+	return slices.Min(steadies), slices.Min(fulls)
+}
+
+// takes is how long so many tasks take, from the first's creation to the last's
+// end.
+func (s *stack) takes(t *testing.T, name string, size int, pace time.Duration) time.Duration {
+	t.Helper()
+	l, begin := newLoad(t, s, name, size), time.Now()
+	require.NoError(t, l.create(t.Context(), pace))
+	l.awaitEnd(t)
+	return time.Since(begin).Round(time.Millisecond)
 }
 
 // awaitShares creates tasks until each scheduler has had one: those who call
