@@ -47,6 +47,7 @@ const (
 	CodeUnusedSetting = "unused_setting" // a setting that does nothing where it is
 	CodeNoRetries     = "no_retries"     // failure_strategy retry without max_retries
 	CodeDottedKey     = "dotted_key"     // a key that needs ["…"] to be read back
+	CodeNoSignal      = "no_signal"      // a wait for what no signal can be sent for
 	CodeInputInPrep   = "input_in_prep"  // $input where the input is only being made
 )
 

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 )
@@ -68,11 +69,23 @@ func (l *linter) settings(n *linted) {
 		l.window(n)
 	case KindChoice:
 		l.choice(n)
-	case KindExecutor, KindSubflow, KindTimer, KindWaitEvent, KindApproval:
+	case KindWaitEvent:
+		l.signal(n)
+	case KindExecutor, KindSubflow, KindTimer, KindApproval:
 	}
 }
 
 func (l *linter) unused(path, why string) { l.warnings.add(path, CodeUnusedSetting, "%s", why) }
+
+// signal looks for a wait that no signal can end: its reference names no key, or
+// one that signals may not have. An approval there can still be decided.
+func (l *linter) signal(n *linted) {
+	var c compiler
+	wait := c.wait(setting{"signal_key", n.SignalKey, n.Params}, n.at)
+	if len(c.faults.faults) == 0 && (wait.Signal == "" || strings.HasPrefix(wait.Signal, "_")) {
+		l.warnings.add(expr.JoinPath(n.at, "signal_key"), CodeNoSignal, "no signal can be sent for this: only a value that is there, or a time-out, ends the wait")
+	}
+}
 
 // parallel names the sources of branches that another one comes before.
 func (l *linter) parallel(n *linted) {

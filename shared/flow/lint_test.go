@@ -69,6 +69,10 @@ func questionableDefinitions(t testing.TB) map[string]questionable {
 		"wait with a static action astray": {
 			edges(`{"kind":"wait_event","signal_key":"k","timeout_ms":1,"post":{"action_static":"y"}}`, own),
 			[]string{"unused_action nodes.A.post.action_static"}},
+		"wait for a key":          {node(`{"kind":"wait_event","signal_key":"$shared.order.paid"}`), []string{}},
+		"wait for no key":         {node(`{"kind":"wait_event","signal_key":"$input"}`), []string{"no_signal nodes.A.signal_key"}},
+		"wait for an element":     {node(`{"kind":"wait_event","params":{"signal_key":"$shared[0]"}}`), []string{"no_signal nodes.A.signal_key"}},
+		"wait for a private key":  {node(`{"kind":"wait_event","signal_key":"_x"}`), []string{"no_signal nodes.A.signal_key"}},
 		"timer without action":    {edges(`{"kind":"timer","delay_ms":1}`, own), []string{"dead_end nodes.A"}},
 		"parallel without action": {edges(`{"kind":"parallel","parallel_services":["a"]}`, own), []string{"dead_end nodes.A"}},
 		"foreach with action_key": {edges(`{"kind":"foreach","service":"s","post":{"action_key":"result[0]"}}`, own), []string{}},
