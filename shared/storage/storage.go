@@ -42,6 +42,9 @@ var (
 	ErrMoved        = errors.New("storage: the task is held or has moved on")
 	ErrClaimLost    = errors.New("storage: claim lost")
 
+	// ErrPageTooLarge: fewer tasks would fit.
+	ErrPageTooLarge = errors.New("storage: the page's tasks hold more bytes than a page may")
+
 	// ErrInvalidText: an id, another text that things are found by, or raw JSON
 	// holds a NUL byte or is not UTF-8; the rules above say more.
 	ErrInvalidText = errors.New("storage: text holds a NUL byte or is not UTF-8")

@@ -366,8 +366,15 @@ type TaskQuery struct {
 	FlowID        string
 	FlowVersionID string
 	WaitsFor      WaitKind
+	// MostBytes is what a page's tasks may hold in params, shared states and
+	// states together, so that a list of large ones does not fill the memory. A
+	// single task always fits; 0 is no bound.
+	MostBytes int
 	ListOptions
 }
+
+// MaxPageBytes is the MostBytes of the lists that anyone may ask for.
+const MaxPageBytes = 64 << 20
 
 // TaskHint tells that a task has news: it became runnable at once (new, or an
 // event came while nobody held it) or its holder has an event to load.

@@ -24,7 +24,7 @@ type Tasks interface {
 	// GetTask returns a task by id, or ErrNotFound.
 	GetTask(ctx context.Context, id string) (Task, error)
 
-	// ListTasks returns a page of tasks, newest first.
+	// ListTasks returns a page of tasks, newest first, or ErrPageTooLarge.
 	ListTasks(ctx context.Context, query TaskQuery) (Page[Task], error)
 
 	// ListRuns returns all runs of a task in order of start; empty, never nil,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ var tasksReadTests = []tasksTest{
 	{"Get_OfAnUnknownTaskIsNotFound", getUnknown},
 	{"List_IsNewestFirst", listNewestFirst},
 	{"List_PagesByOffsetAndByCursorAlike", listPages},
+	{"List_OfLargeTasksIsRefused", listLarge},
 	{"List_Filters", listFilters},
 	{"List_OfNothingIsEmpty", listNothing},
 	{"ListRuns_IsInOrderOfStart", listRunsInOrder},
@@ -69,6 +71,32 @@ func listPages(t *testing.T, tasks storage.Tasks) {
 	page, err = tasks.ListTasks(t.Context(), storage.TaskQuery{ListOptions: storage.ListOptions{Limit: 7, Offset: 7}})
 	require.NoError(t, err)
 	require.Equal(t, storage.Page[storage.Task]{Items: []storage.Task{}, Total: 7}, page)
+}
+
+func listLarge(t *testing.T, tasks storage.Tasks) {
+	size := 0
+	for n := 1; n <= 3; n++ {
+		created := pendingTask(n)
+		created.Task.Shared = json.RawMessage(`"` + strings.Repeat("x", 1000) + `"`)
+		size = len(created.Task.Params) + len(created.Task.Shared) + len(created.Task.State)
+		mustCreate(t, tasks, created)
+	}
+	list := func(limit, most int) ([]storage.Task, error) {
+		page, err := tasks.ListTasks(t.Context(), storage.TaskQuery{MostBytes: most, ListOptions: storage.ListOptions{Limit: limit}})
+		return page.Items, err
+	}
+	for limit, most := range map[int]int{1: 1, 2: 2 * size, 3: 3 * size} {
+		items, err := list(limit, most)
+		require.NoError(t, err, "one is always shown, and what is not shown does not count")
+		require.Len(t, items, limit)
+	}
+	_, err := list(3, 3*size-1)
+	require.ErrorIs(t, err, storage.ErrPageTooLarge)
+	_, err = list(2, 2*size-1)
+	require.ErrorIs(t, err, storage.ErrPageTooLarge)
+	items, err := list(3, 0)
+	require.NoError(t, err)
+	require.Len(t, items, 3)
 }
 
 func listFilters(t *testing.T, tasks storage.Tasks) {

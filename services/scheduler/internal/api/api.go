@@ -95,6 +95,10 @@ func problem(err error, taskID string) error {
 		return errs.Wrap(err, errs.TaskEnded, "the task %q has ended", taskID)
 	case errors.Is(err, storage.ErrLeaseHeld):
 		return errs.Wrap(err, errs.LeaseHeld, "the task %q is being executed", taskID)
+	case errors.Is(err, storage.ErrPageTooLarge):
+		var faults errs.Faults
+		faults.Add("page_size", "the tasks of this page hold more than %d MiB; ask for fewer", storage.MaxPageBytes>>20)
+		return faults.Err()
 	case errors.Is(err, storage.ErrInvalidText), errors.Is(err, storage.ErrInvalidData):
 		// Unavailable would have it sent again and again.
 		return errs.Wrap(err, errs.InvalidArgument, "the database cannot hold what was sent")

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -278,6 +279,32 @@ func TestResults_AreAppliedOnce(t *testing.T) {
 	require.Equal(t, "w", runs[0].WorkerID)
 	status, _ := f.call(http.MethodPost, "/api/internal/results", string(body))
 	require.Equal(t, http.StatusNotFound, status, "internal routes are not under /api")
+}
+
+// listing is a store whose tasks are too large for a page.
+type listing struct {
+	storage.Tasks
+	asked []int
+}
+
+func (l *listing) ListTasks(_ context.Context, query storage.TaskQuery) (storage.Page[storage.Task], error) {
+	l.asked = append(l.asked, query.MostBytes)
+	return storage.Page[storage.Task]{}, fmt.Errorf("list tasks: %w", storage.ErrPageTooLarge)
+}
+
+func TestLists_OfLargeTasksAreToBeShorter(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	large := &listing{Tasks: f.store}
+	var err error
+	f.handler, err = httpx.NewRouter(httpx.Deps{Log: zap.NewNop()}, Routes(Deps{
+		Store: large, Now: storage.Now, Approvals: approvals.New(approvals.Deps{Store: large, Log: zap.NewNop(), Now: storage.Now}),
+	}))
+	require.NoError(t, err)
+	for _, path := range []string{"/tasks", "/approvals"} {
+		require.Equal(t, []string{"page_size"}, f.fails(400, errs.InvalidArgument, http.MethodGet, path, ""))
+	}
+	require.Equal(t, []int{storage.MaxPageBytes, storage.MaxPageBytes}, large.asked)
 }
 
 func TestLists(t *testing.T) {

@@ -34,6 +34,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 		Status:        httpx.OneOf(q, "status", storage.TaskStatuses),
 		FlowID:        q.String("flow_id"),
 		FlowVersionID: q.String("flow_version_id"),
+		MostBytes:     storage.MaxPageBytes,
 		ListOptions:   page.ListOptions,
 	}
 	if err := q.Err(); err != nil {

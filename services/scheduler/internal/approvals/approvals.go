@@ -97,7 +97,7 @@ func (d *Desk) List(ctx context.Context, query Query) (storage.Page[Pending], er
 func (d *Desk) waiting(ctx context.Context, query Query) (storage.Page[storage.Task], error) {
 	if query.TaskID == "" {
 		return d.Store.ListTasks(ctx, storage.TaskQuery{
-			WaitsFor: storage.WaitApproval, FlowID: query.FlowID, ListOptions: query.ListOptions,
+			WaitsFor: storage.WaitApproval, FlowID: query.FlowID, MostBytes: storage.MaxPageBytes, ListOptions: query.ListOptions,
 		})
 	}
 	task, err := d.Store.GetTask(ctx, query.TaskID)

@@ -14,7 +14,17 @@ func (t *Tasks) ListTasks(ctx context.Context, query storage.TaskQuery) (storage
 	page := storage.Page[storage.Task]{Items: []storage.Task{}}
 	count, list := listTasks(query)
 	count.Row = func(row Row) error { return row.Scan(&page.Total) }
-	list.Row = appendTo(&page.Items, scanTask)
+	bytes := 0
+	list.Row = func(row Row) error {
+		task, err := scanTask(row)
+		bytes += len(task.Params) + len(task.Shared) + len(task.State)
+		shown := len(page.Items) < query.Limit
+		page.Items = append(page.Items, task)
+		if err == nil && shown && len(page.Items) > 1 && query.MostBytes > 0 && bytes > query.MostBytes {
+			return storage.ErrPageTooLarge
+		}
+		return err
+	}
 	if err := t.Read().Run(ctx, &Batch{Statements: []Statement{count, list}}); err != nil {
 		return storage.Page[storage.Task]{}, fmt.Errorf("list tasks: %w", err)
 	}
