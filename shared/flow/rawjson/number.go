@@ -6,12 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
-// Int reads a whole number that is written without fraction or exponent and
-// fits 64 bits.
+// Int reads a whole number that fits 64 bits. It may be written 5.0 or 5e0, as
+// languages do whose only numbers are floats.
 func Int(raw json.RawMessage) (int64, error) {
-	n, err := strconv.ParseInt(string(Trim(raw)), 10, 64)
+	raw = Trim(raw)
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil && TypeOf(raw) == Number {
+		var buf [48]byte
+		if digits, whole := parseDecimal(raw, buf[:]).whole(); whole {
+			n, err = strconv.ParseInt(digits, 10, 64)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("read whole number: %w", err)
 	}
@@ -66,6 +74,25 @@ func parseExponent(text []byte) int64 {
 		return -farExponent
 	}
 	return farExponent
+}
+
+// mostDigits is how many the largest int64 has.
+const mostDigits = 19
+
+// whole is the number as ParseInt reads it; false when it has a fraction, or is
+// far over what that takes.
+func (d decimal) whole() (string, bool) {
+	switch {
+	case len(d.digits) == 0:
+		return "0", true
+	case d.exponent < int64(len(d.digits)) || d.exponent > mostDigits:
+		return "", false
+	}
+	digits := string(d.digits) + strings.Repeat("0", int(d.exponent)-len(d.digits))
+	if d.negative {
+		digits = "-" + digits
+	}
+	return digits, true
 }
 
 func (d decimal) compare(other decimal) int {

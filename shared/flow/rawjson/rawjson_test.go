@@ -3,6 +3,7 @@ package rawjson_test
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -146,6 +147,24 @@ func TestEqual_ComparesValues(t *testing.T) {
 	} {
 		require.Equal(t, tc.want, rawjson.Equal(raw(tc.a), raw(tc.b)), "%s %s", tc.a, tc.b)
 		require.Equal(t, tc.want, rawjson.Equal(raw(tc.b), raw(tc.a)), "%s %s", tc.b, tc.a)
+	}
+}
+
+func TestInt_ReadsWholeNumbersHoweverWritten(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{
+		"0": 0, "-0.0": 0, "100": 100, " 100.0 ": 100, "1e2": 100, "-1.50E+3": -1500, "120e-1": 12, "0e99999999999": 0,
+		"9223372036854775807": math.MaxInt64, "-9223372036854775808.0": math.MinInt64, "9.223372036854775807e18": math.MaxInt64,
+	} {
+		n, err := rawjson.Int(json.RawMessage(text))
+		require.NoError(t, err, text)
+		require.Equal(t, want, n, text)
+	}
+	for _, text := range []string{
+		"", "null", "true", `"1"`, "[1]", "1.5", "1e-1", "9223372036854775808", "9223372036854775808.0", "1e19", "1e999999999999999999999",
+	} {
+		_, err := rawjson.Int(json.RawMessage(text))
+		require.Error(t, err, text)
 	}
 }
 
