@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 )
 
 // Bounds of the numbers that are calculated with. Products are exact, so their
@@ -79,8 +81,5 @@ func describe(data json.RawMessage) string {
 	if text == "" {
 		return "nothing"
 	}
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
+	return errs.Shorten(text, most)
 }

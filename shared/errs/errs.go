@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Code names a kind of error for programs. Codes are part of the API: they are
@@ -102,6 +103,15 @@ func (f *Faults) Add(path, format string, args ...any) {
 
 // Err is nil, or one invalid_argument with every fault.
 func (f Faults) Err() error { return Invalid(InvalidArgument, f) }
+
+// Shorten cuts a text to so many bytes, at a whole character, and shows that by
+// an ellipsis behind them.
+func Shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
 
 // Error is an error for people outside.
 type Error struct {

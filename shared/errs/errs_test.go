@@ -29,3 +29,11 @@ func TestFaults_AreAllInTheError(t *testing.T) {
 		{Path: "", Code: "invalid_argument", Message: "comes too late"},
 	}, e.Faults)
 }
+
+func TestShorten_CutsAtAWholeCharacter(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "héé", errs.Shorten("héé", 5))
+	require.Equal(t, "hé…", errs.Shorten("héé", 4))
+	require.Equal(t, "…", errs.Shorten("éé", 1))
+	require.Empty(t, errs.Shorten("", 0))
+}

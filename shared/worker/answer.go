@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/tracing"
 )
@@ -26,15 +27,12 @@ func (a answer) failed() bool { return a.Error != "" }
 
 func (a answer) size() int { return len(a.Result) + len(a.Error) }
 
-// maxErrorText bounds an error's text, which is shown to people and stored
-// with the run.
+// maxErrorText bounds an error's text, which is shown to people. The scheduler
+// stores less of it.
 const maxErrorText = 16 << 10
 
 func failure(err error) answer {
-	a := answer{Result: json.RawMessage("null"), Error: storable(err.Error())}
-	if len(a.Error) > maxErrorText {
-		a.Error = strings.ToValidUTF8(a.Error[:maxErrorText], "") + "…"
-	}
+	a := answer{Result: json.RawMessage("null"), Error: errs.Shorten(storable(err.Error()), maxErrorText)}
 	if a.Error == "" {
 		a.Error = fmt.Sprintf("%T without a text", err) // an empty text would read as success
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 )
@@ -219,11 +220,7 @@ func (c Call) String() string {
 		text += fmt.Sprintf(", attempt %d", c.Attempt)
 	}
 	const most = 80
-	input := string(c.Input)
-	if len(input) > most {
-		input = strings.ToValidUTF8(input[:most], "") + "…"
-	}
-	return fmt.Sprintf("%s (%s %s, input %s)", text, c.ExecType, c.Target, input)
+	return fmt.Sprintf("%s (%s %s, input %s)", text, c.ExecType, c.Target, errs.Shorten(string(c.Input), most))
 }
 
 func targetOf(exec *flow.Exec) string {

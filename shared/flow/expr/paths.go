@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 )
 
 // longestName bounds what one name adds to a path: a definition with one huge
@@ -14,9 +16,7 @@ const longestName = 128
 // JoinPath appends a field name to a fault's path, in brackets when the name
 // could be misread: nodes.B.kind, nodes["a.b"].kind.
 func JoinPath(path, name string) string {
-	if len(name) > longestName {
-		name = strings.ToValidUTF8(name[:longestName], "") + "…"
-	}
+	name = errs.Shorten(name, longestName)
 	if name == "" || strings.ContainsAny(name, ".[]\" ") || strings.ContainsFunc(name, unicode.IsControl) {
 		return fmt.Sprintf("%s[%q]", path, name)
 	}

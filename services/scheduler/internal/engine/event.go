@@ -30,6 +30,10 @@ type RunResult struct {
 	LogPath   string          `json:"log_path,omitempty"`
 }
 
+// MaxMessage bounds a worker's error text, in bytes, which people read in the
+// task's record.
+const MaxMessage = 4 << 10
+
 // RunError is why an execution failed. CodeTimeout marks a time-out.
 type RunError struct {
 	Code    string `json:"code"`

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -291,9 +292,9 @@ func (s *fanStep) succeedFan(passed *Failure) *outcome {
 
 // Bounds of what a failure tells about branches, whose number has none.
 const (
-	maxListed  = 100 // branches in a failure's list
-	maxNamed   = 5   // of them in its message
-	maxMessage = 300 // bytes of the message of one branch
+	maxListed = 100 // branches in a failure's list
+	maxNamed  = 5   // of them in its message
+	maxTold   = 300 // bytes of the message of one branch
 )
 
 // failures are the first branches that failed, in order.
@@ -307,11 +308,7 @@ func (f *Fan) failures() []BranchFailure {
 }
 
 func (e *RunError) of(b rerun) BranchFailure {
-	message := e.Message
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
-	}
-	return BranchFailure{Index: b.index, Code: e.Code, Message: message, Attempts: b.attempts}
+	return BranchFailure{Index: b.index, Code: e.Code, Message: errs.Shorten(e.Message, maxTold), Attempts: b.attempts}
 }
 
 // failure is the node's: of the code that all listed branches share, or of one

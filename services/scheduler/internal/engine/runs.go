@@ -2,8 +2,8 @@ package engine
 
 import (
 	"fmt"
-	"strings"
 
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
@@ -139,9 +139,4 @@ const maxAction = 256
 
 // brief cuts an action that a worker made too long for any edge, for the
 // record. The mark at its end keeps it from becoming one that an edge takes.
-func brief(action string) string {
-	if len(action) <= maxAction {
-		return action
-	}
-	return strings.ToValidUTF8(action[:maxAction], "") + "…"
-}
+func brief(action string) string { return errs.Shorten(action, maxAction) }

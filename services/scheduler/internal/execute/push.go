@@ -16,6 +16,7 @@ import (
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/workers"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/httpx"
 	"github.com/pocketflowgo/pocketflow/shared/netguard"
@@ -251,9 +252,6 @@ func status(resp *http.Response) string {
 	return strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 }
 
-// maxMessage keeps a worker's error readable in the task's record.
-const maxMessage = 4 << 10
-
 // errorText is the worker's error as text; "" for null and "".
 func errorText(raw json.RawMessage) string {
 	var text string
@@ -264,8 +262,5 @@ func errorText(raw json.RawMessage) string {
 	case rawjson.Bool, rawjson.Number, rawjson.Array, rawjson.Object:
 		text = string(raw)
 	}
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
-	}
-	return text
+	return errs.Shorten(text, engine.MaxMessage)
 }

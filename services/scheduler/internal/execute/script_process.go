@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 )
 
 // pipeGrace is how long output may still come in after the script's end. What
@@ -108,7 +110,7 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail keeps the last maxMessage bytes written to it.
+// tail keeps the last engine.MaxMessage bytes written to it.
 type tail struct {
 	bytes []byte
 	cut   bool
@@ -116,7 +118,7 @@ type tail struct {
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.bytes = append(t.bytes, p...)
-	if over := len(t.bytes) - maxMessage; over > 0 {
+	if over := len(t.bytes) - engine.MaxMessage; over > 0 {
 		t.bytes, t.cut = append(t.bytes[:0], t.bytes[over:]...), true
 	}
 	return len(p), nil

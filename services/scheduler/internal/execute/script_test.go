@@ -150,7 +150,7 @@ func TestScript_Fails(t *testing.T) {
 			require.Equal(t, c.code, result.Error.Code, result.Error.Message)
 			require.Contains(t, result.Error.Message, c.message)
 			require.Equal(t, c.final, result.Error.Final)
-			require.Less(t, len(result.Error.Message), maxMessage+100)
+			require.Less(t, len(result.Error.Message), engine.MaxMessage+100)
 			require.Nil(t, result.Result)
 			if c.code == CodeScriptFailed && c.script.Code != long {
 				require.Equal(t, c.message, result.Error.Message)
@@ -300,7 +300,7 @@ func TestScript_LogKeepsTheBeginningAndTheMessageTheEnd(t *testing.T) {
 	require.Len(t, kept.texts[0], testLog+1, "a byte more, so that the log is seen to be cut")
 	require.True(t, strings.HasPrefix(kept.texts[0], "line 0 of many\nline 1 "))
 	require.True(t, strings.HasSuffix(result.Error.Message, "line 499 of many"))
-	require.Greater(t, len(result.Error.Message), maxMessage)
+	require.Greater(t, len(result.Error.Message), engine.MaxMessage)
 }
 
 func TestScript_LosesNoResultForItsLog(t *testing.T) {
@@ -401,12 +401,12 @@ func TestScript_WaitsForItsTurnUntilItIsAborted(t *testing.T) {
 func TestTail_KeepsTheEnd(t *testing.T) {
 	t.Parallel()
 	var kept tail
-	for _, part := range []string{"first ", strings.Repeat("x", maxMessage), " last"} {
+	for _, part := range []string{"first ", strings.Repeat("x", engine.MaxMessage), " last"} {
 		n, err := kept.Write([]byte(part))
 		require.NoError(t, err)
 		require.Equal(t, len(part), n)
 	}
-	require.Len(t, kept.bytes, maxMessage)
+	require.Len(t, kept.bytes, engine.MaxMessage)
 	require.True(t, kept.cut)
 	require.True(t, strings.HasPrefix(complaint(&kept), ": …xxx"))
 	require.True(t, strings.HasSuffix(complaint(&kept), "x last"))

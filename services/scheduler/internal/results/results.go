@@ -12,6 +12,7 @@ import (
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/runner"
 	"github.com/pocketflowgo/pocketflow/shared/api/schedulerapi"
+	"github.com/pocketflowgo/pocketflow/shared/errs"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -61,7 +62,7 @@ func (in Intake) event(result schedulerapi.JobResult) (storage.InboxEvent, error
 	if result.ErrorCode != "" {
 		run.Result = nil
 		run.Error = &engine.RunError{
-			Code: result.ErrorCode, Message: result.Error,
+			Code: result.ErrorCode, Message: errs.Shorten(result.Error, engine.MaxMessage),
 			Final: result.Retryable != nil && !*result.Retryable,
 		}
 	}

@@ -3,6 +3,7 @@ package results_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func TestDeliverResults_EachEndsItsRunOnce(t *testing.T) {
 			{TaskID: "task-1", RunID: "run-1", Result: json.RawMessage(`{"n":1}`), WorkerID: "w", LogPath: "/l"},
 			{TaskID: "task-gone", RunID: "run-2", Result: json.RawMessage(`1`)},
 			{TaskID: "task-1", RunID: "run-3", Result: json.RawMessage(`2`), ErrorCode: "job_refused", Error: "too large", Retryable: &no},
-			{TaskID: "task-1", RunID: "run-4", ErrorCode: "worker_error", Error: "boom"},
+			{TaskID: "task-1", RunID: "run-4", ErrorCode: "worker_error", Error: strings.Repeat("é", engine.MaxMessage)},
 		}))
 	}
 	logged, err := store.LoadInbox(t.Context(), "task-1", 10)
@@ -49,6 +50,6 @@ func TestDeliverResults_EachEndsItsRunOnce(t *testing.T) {
 	require.Equal(t, []engine.RunResult{
 		{RunID: "run-1", Result: json.RawMessage(`{"n":1}`), WorkerID: "w", LogPath: "/l"},
 		{RunID: "run-3", Error: &engine.RunError{Code: "job_refused", Message: "too large", Final: true}},
-		{RunID: "run-4", Error: &engine.RunError{Code: "worker_error", Message: "boom"}},
+		{RunID: "run-4", Error: &engine.RunError{Code: "worker_error", Message: strings.Repeat("é", engine.MaxMessage/2) + "…"}},
 	}, got)
 }
