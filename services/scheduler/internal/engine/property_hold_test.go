@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine/enginetest"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/expr"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -300,7 +301,7 @@ func (w *world) resumed() Effects {
 // timeless leaves out a time-out that the shared state has by now another
 // value for.
 func timeless(x Execution) Execution {
-	now, _ := x.Exec.Timeout.Resolve(expr.Scope{Params: x.Params, Shared: json.RawMessage(`{"` + keyWritten + `":77}`)})
+	now, _ := x.Exec.Timeout.Resolve(expr.Scope{Params: x.Params, Shared: json.RawMessage(`{"` + enginetest.KeyWritten + `":77}`)})
 	if now == 77*time.Millisecond {
 		x.Timeout = 0
 	}

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine/enginetest"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
 )
 
@@ -165,7 +165,7 @@ func (w *world) happen() {
 	case "timer":
 		w.timer()
 	case "signal":
-		w.signal(w.oneOf("signal", signalKeys...), "")
+		w.signal(w.oneOf("signal", enginetest.SignalKeys...), "")
 	case "decide":
 		w.decide()
 	case "odd":
@@ -193,15 +193,14 @@ func (w *world) odd() {
 	}
 }
 
-// answer draws what comes of a run. A result names its run, so it is known
-// again wherever it goes.
+// answer draws what comes of a run.
 func (w *world) answer(id string) *RunResult {
 	result := &RunResult{RunID: id, WorkerID: "w1"}
 	switch luck := w.upTo(9, "luck"); {
 	case luck < w.unlucky:
 		result.Error = &RunError{
 			Code:    w.oneOf("code", "worker_error", CodeTimeout),
-			Message: "no luck with " + w.asked[id].Path + w.oneOf("detail", "", "", padding),
+			Message: "no luck with " + w.asked[id].Path + w.oneOf("detail", "", "", enginetest.Padding),
 			Final:   w.upTo(9, "final") == 9,
 		}
 	case luck == 9:
@@ -209,32 +208,14 @@ func (w *world) answer(id string) *RunResult {
 	case luck == 8:
 		result.Result = json.RawMessage("true") // as a signal would say
 	default:
-		result.Result = w.good(id)
+		result.Result = enginetest.DrawResult(w.t, fmt.Sprintf("%s#%d", w.asked[id].Path, w.asked[id].RunNo))
 	}
 	return result
 }
 
-// padding is longer than actions and messages may be, and three of it than
-// the smallest limit of values.
-var padding = strings.Repeat("long ", 80)
-
-func (w *world) good(id string) json.RawMessage {
-	body := object{"id": fmt.Sprintf("%s#%d", w.asked[id].Path, w.asked[id].RunNo), "go": w.oneOf("go", "x", "x", "y", "default", padding)}
-	if w.upTo(1, "has more") == 0 {
-		body["list"] = []string{"s0", "s1"}[:w.upTo(2, "list")]
-		body["flag"], body["pad"] = true, w.oneOf("pad", "", padding)
-	}
-	text, err := json.Marshal(body)
-	require.NoError(w.t, err)
-	if w.upTo(3, "odd") == 0 { // bytes that are lost easily
-		text = append([]byte(`{"odd" : [1.50E+3, 12345678901234567890, "<\u00e9\u2028é>"],`), text[1:]...)
-	}
-	return text
-}
-
 func (w *world) resolve(question Resolve) {
 	answer := &FlowResolved{RunID: question.RunID}
-	if question.Ref.Name == "gone" || w.upTo(9, "not found") == 0 {
+	if question.Ref.Name == enginetest.Gone || w.upTo(9, "not found") == 0 {
 		answer.Error = &RunError{Code: CodeFlowNotFound, Message: "no flow " + question.Ref.Name}
 	} else {
 		answer.VersionID = versionOf(question.Ref.Name)
@@ -252,8 +233,7 @@ func (w *world) timer() {
 }
 
 func (w *world) signal(key, runID string) {
-	value := w.oneOf("value", `true`, `true`, `true`, `false`, `null`, `"x"`, `{"ok":true}`, `{"ok":false}`, `{"ok":"x","n":1}`, `900`, `"`+padding+`"`)
-	w.send(&Signal{Key: key, Value: json.RawMessage(value), RunID: runID})
+	w.send(&Signal{Key: key, Value: enginetest.DrawValue(w.t), RunID: runID})
 }
 
 // send gives a signal a sender of its own, by which it is known again in the
@@ -275,7 +255,7 @@ func (w *world) decide() {
 	if len(w.rows) == 0 {
 		return
 	}
-	key, row := keyPlain, &w.rows[w.upTo(len(w.rows)-1, "stale")]
+	key, row := enginetest.KeyPlain, &w.rows[w.upTo(len(w.rows)-1, "stale")]
 	if node, _ := w.at(row.Path); node.Wait != nil {
 		key = node.Wait.Signal
 	}

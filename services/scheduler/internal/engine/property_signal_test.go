@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine/enginetest"
 	"github.com/pocketflowgo/pocketflow/shared/flow"
 	"github.com/pocketflowgo/pocketflow/shared/flow/rawjson"
 	"github.com/pocketflowgo/pocketflow/shared/storage"
@@ -18,7 +19,7 @@ type ledger struct {
 	came   map[string]int             // that a wait may take, by key
 	passed map[string]int             // waits that one let pass, by key
 	spent  map[string]bool            // by sender
-	nodes  bool                       // what is under keyWritten is a node's, not a signal's
+	nodes  bool                       // what is under enginetest.KeyWritten is a node's, not a signal's
 }
 
 func newLedger() ledger {
@@ -43,7 +44,7 @@ func (l *ledger) note(w *world, state State, e Event) {
 	} else {
 		l.last[key] = e.Signal.Value
 	}
-	l.nodes = l.nodes && e.Signal.Key != keyWritten
+	l.nodes = l.nodes && e.Signal.Key != enginetest.KeyWritten
 	if w.program.Plan.MayWaitFor(key) {
 		l.came[key]++
 	}
@@ -58,7 +59,7 @@ func (l *ledger) ended(w *world, node *flow.PlanNode, row *storage.NodeRun) {
 		l.passed[key]++
 		return
 	}
-	if row.Status == storage.RunOK && key != keyWritten && string(row.Output) != "null" {
+	if row.Status == storage.RunOK && key != enginetest.KeyWritten && string(row.Output) != "null" {
 		require.True(w.t, w.brought(row, key), "run %d passes by a signal", row.No)
 	}
 }
@@ -79,9 +80,9 @@ func (l *ledger) wrote(w *world, row *storage.NodeRun) {
 		post = w.branchExec(row).Post
 	}
 	switch {
-	case node.Wait != nil && node.Wait.Signal == keyWritten && row.DecidedBy != "":
+	case node.Wait != nil && node.Wait.Signal == enginetest.KeyWritten && row.DecidedBy != "":
 		l.nodes = false
-	case slices.Contains(slices.Collect(post.Keys()), keyWritten):
+	case slices.Contains(slices.Collect(post.Keys()), enginetest.KeyWritten):
 		l.nodes = true
 	}
 }
@@ -101,7 +102,7 @@ func (l *ledger) hold(w *world) {
 		return // it may have been by a signal, which is in no state then
 	}
 	for key, value := range l.last {
-		if key != keyWritten {
+		if key != enginetest.KeyWritten {
 			found, _ := rawjson.Field(w.state.Shared, key)
 			require.Equal(w.t, string(value), string(found), "the last signal's value is under %s", key)
 		}
@@ -115,11 +116,11 @@ func (l *ledger) hold(w *world) {
 			_, tells := (&visit{node: waits}).told(&kept)
 			require.False(w.t, tells, "nothing waits for a signal that is there")
 		}
-		if value, _ := rawjson.Field(w.state.Shared, keyWritten); l.nodes && w.state.Flow.Node == node && w.waitKey() == keyWritten {
+		if value, _ := rawjson.Field(w.state.Shared, enginetest.KeyWritten); l.nodes && w.state.Flow.Node == node && w.waitKey() == enginetest.KeyWritten {
 			require.False(w.t, lets(value), "nothing waits for a value that a node wrote")
 		}
 	}
-	for _, key := range []string{keyPlain, keyOther, keyWritten} {
+	for _, key := range []string{enginetest.KeyPlain, enginetest.KeyOther, enginetest.KeyWritten} {
 		used := l.passed[key] + len(keptOf(w.state, key))
 		require.LessOrEqual(w.t, used, l.came[key])
 		if w.program.Limits.MaxValue == testLimits.MaxValue {

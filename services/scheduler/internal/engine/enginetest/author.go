@@ -1,4 +1,4 @@
-package engine
+package enginetest
 
 import (
 	"encoding/json"
@@ -16,6 +16,7 @@ import (
 // author draws definitions of all kinds, nested to any depth. Most of what it
 // writes is sound; some settings find something unfit when a node starts.
 type author struct {
+	Options
 	t     *rapid.T
 	depth int // of the flow being drawn
 	most  int // items of the longest list
@@ -28,15 +29,15 @@ type author struct {
 }
 
 // newAuthor sees to it that no task is long in both ways.
-func newAuthor(t *rapid.T) *author {
-	a := &author{t: t, most: 30, steps: 30}
+func newAuthor(t *rapid.T, options Options) *author {
+	a := &author{Options: options, t: t, most: 30, steps: 30}
 	a.kinds = []flow.Kind{pick(a, "liked", flow.Kinds...), pick(a, "liked", flow.Kinds...)}
-	a.key = pick(a, "liked key", signalKeys...)
+	a.key = pick(a, "liked key", SignalKeys...)
 	switch {
 	case a.oneIn(20, "wide"):
-		a.most, a.steps = 2*visitsPerStep, 5
+		a.most, a.steps = 2*options.VisitsPerStep, 5
 	case a.oneIn(20, "long"):
-		a.most, a.steps = 3, 2*visitsPerStep
+		a.most, a.steps = 3, 2*options.VisitsPerStep
 	}
 	return a
 }
@@ -49,29 +50,15 @@ const (
 	mostKeys = 4 // nodes of one flow
 )
 
-// byReference are the flows that subflows name; "gone" is never found.
-var byReference = []string{"f0", "f1", "f2", "gone"}
-
-// The keys that signals come under. Nodes write one of them as well, and of one
-// the places inside count.
-const (
-	keyPlain   = "w0"
-	keyOther   = "w1"
-	keyWritten = "w2"
-	keyInside  = "w3"
-)
-
-var signalKeys = []string{keyPlain, keyOther, keyWritten, keyInside}
-
-// taskParams is what references of a definition find, fit and unfit.
-func (a *author) taskParams() json.RawMessage {
+// params is what references of a definition find, fit and unfit.
+func (a *author) params() json.RawMessage {
 	list := make([]int, a.upTo(a.most, "items"))
 	for i := range list {
 		list[i] = i
 	}
 	return a.text(object{
 		"list": list, "few": []any{"a", nil}, "none": []any{}, "word": "word",
-		"names": []string{"s0", "s1", "s2"}, "soon": 500, "big": strings.Repeat("b", 200),
+		"names": []string{"s0", "s1", "s2"}, "soon": a.ms(500), "big": strings.Repeat("b", 200),
 	})
 }
 
@@ -79,6 +66,11 @@ func (a *author) text(body any) json.RawMessage {
 	text, err := json.Marshal(body)
 	require.NoError(a.t, err)
 	return text
+}
+
+// ms is a time as definitions write it, in milliseconds.
+func (a *author) ms(ofTheFlow int) int {
+	return max(1, int(time.Duration(ofTheFlow)*a.Second/time.Second))
 }
 
 func (a *author) upTo(n int, label string) int { return rapid.IntRange(0, n).Draw(a.t, label) }
@@ -97,24 +89,6 @@ func (o object) set(field string, value any) {
 		o[field] = value
 	}
 }
-
-// program draws a task's flow, the flows that it names, and limits.
-func (a *author) program() Program {
-	limits := testLimits // MaxParallel is also smaller and larger than any max_parallel
-	limits.MaxParallel = pick(a, "limit", 1, 3, 100, 2*visitsPerStep)
-	limits.MaxNesting = pick(a, "nesting", 3, 6)
-	limits.MaxValue = pick(a, "bytes", 1<<20, 1<<20, 3000, 1000)
-	program := Program{
-		Plan: compile(a.t, a.definition()), TaskID: "task-1", Params: a.taskParams(),
-		Limits: limits, Flows: map[string]*flow.Plan{},
-	}
-	for _, name := range byReference[:3] {
-		program.Flows[versionOf(name)] = compile(a.t, a.definition())
-	}
-	return program
-}
-
-func versionOf(name string) string { return "ver-" + name }
 
 func (a *author) definition() string {
 	text := string(a.text(a.flow()))
@@ -139,7 +113,7 @@ func (a *author) flow() object {
 		}
 	}
 	out := object{"start": "n0", "nodes": nodes, "edges": edges, "max_steps": a.steps}
-	out.set("timeout_ms", pick[any](a, "deadline", nil, nil, nil, 20000))
+	out.set("timeout_ms", pick[any](a, "deadline", nil, nil, nil, a.ms(20000)))
 	return out
 }
 
@@ -180,9 +154,9 @@ func (a *author) node() object {
 		a.subflow(node)
 	case flow.KindTimer:
 		if a.oneIn(4, "until") {
-			node["until"] = pick[any](a, "when", epoch.Add(3*time.Second).Format(time.RFC3339), epoch.UnixMilli(), "$params.word")
+			node["until"] = pick[any](a, "when", a.Now.Add(3*a.Second).Format(time.RFC3339Nano), a.Now.UnixMilli(), "$params.word")
 		} else {
-			node["delay_ms"] = pick[any](a, "delay", 0, 1000, 30000, "$params.soon", "$params.word")
+			node["delay_ms"] = pick[any](a, "delay", 0, a.ms(1000), a.ms(30000), "$params.soon", "$params.word")
 		}
 	case flow.KindWaitEvent:
 		a.wait(node, "signal_key")
@@ -193,12 +167,12 @@ func (a *author) node() object {
 }
 
 func (a *author) wait(node object, setting string) {
-	key := pick(a, setting, slices.Concat(signalKeys, []string{a.key, a.key, a.key})...)
-	if key == keyInside {
+	key := pick(a, setting, slices.Concat(SignalKeys, []string{a.key, a.key, a.key})...)
+	if key == KeyInside {
 		key = pick(a, "place", key, "$shared."+key+".ok", "$shared."+key+".n")
 	}
 	node[setting] = key
-	node.set("timeout_ms", pick[any](a, "patience", nil, nil, 2000, "$params.soon", "$params.word"))
+	node.set("timeout_ms", pick[any](a, "patience", nil, nil, a.ms(2000), "$params.soon", "$params.word"))
 	node.set("failure_strategy", pick[any](a, "strategy", nil, "retry", "continue"))
 	node.set("max_retries", pick[any](a, "retries", nil, 1))
 	node.set("post", a.maybePost())
@@ -216,20 +190,20 @@ func (a *author) exec(spec object) {
 		spec["exec_type"], spec["script"] = string(execType), object{"cmd": "true"}
 	}
 	a.attempts(spec)
-	spec.set("timeout_ms", pick[any](a, "timeout", nil, 0, 3000, 3000, "$params.soon", "$params.word", "$shared."+keyWritten))
+	spec.set("timeout_ms", pick[any](a, "timeout", nil, 0, a.ms(3000), a.ms(3000), "$params.soon", "$params.word", "$shared."+KeyWritten))
 	spec.set("prep", a.prep())
-	spec.set("params", a.params())
+	spec.set("params", a.ownParams())
 }
 
 func (a *author) attempts(spec object) {
 	spec.set("max_retries", pick[any](a, "retries", nil, 0, 1, 2))
-	spec.set("wait_ms", pick[any](a, "wait", nil, 0, 1000, 1))
-	spec.set("backoff", pick[any](a, "backoff", nil, nil, object{"factor": 2, "max_ms": 1500, "jitter": 1}))
+	spec.set("wait_ms", pick[any](a, "wait", nil, 0, a.ms(1000), 1))
+	spec.set("backoff", pick[any](a, "backoff", nil, nil, object{"factor": 2, "max_ms": a.ms(1500), "jitter": 1}))
 }
 
-func (a *author) params() any {
+func (a *author) ownParams() any {
 	return pick[any](a, "params", nil, nil,
-		object{"a": "$params.index", "soon": 700},
+		object{"a": "$params.index", "soon": a.ms(700)},
 		object{"big": "$shared.r", "more": "$params.big"},
 		object{"big": []any{"$params.big", "$params.big", "$params.big"}},
 		object{"index": "own", "word": []any{"$input", 1}})
@@ -239,17 +213,17 @@ func (a *author) prep() any {
 	return pick[any](a, "prep", nil, nil,
 		object{"input_key": "r"},
 		object{"input_key": "$params.index"},
-		object{"input_map": object{"of": "$params.index", "r": "$shared.r", keyWritten: "$shared." + keyWritten}})
+		object{"input_map": object{"of": "$params.index", "r": "$shared.r", KeyWritten: "$shared." + KeyWritten}})
 }
 
 func (a *author) post() object {
-	keys := []string{"r", "r", "q", keyWritten}
-	if a.key == keyWritten {
+	keys := []string{"r", "r", "q", KeyWritten}
+	if a.key == KeyWritten {
 		keys = keys[2:]
 	}
 	post := object{"output_key": pick(a, "output", keys...)}
 	post.set("action_key", pick[any](a, "action", nil, "go"))
-	post.set("output_map", pick[any](a, "outputs", nil, nil, object{"q": "id", keyWritten: "flag"}))
+	post.set("output_map", pick[any](a, "outputs", nil, nil, object{"q": "id", KeyWritten: "flag"}))
 	return post
 }
 
@@ -317,13 +291,13 @@ func (a *author) foreach(node object) {
 
 func (a *author) subflow(node object) {
 	a.attempts(node)
-	node.set("timeout_ms", pick[any](a, "timeout", nil, nil, nil, 5000, "$params.soon", "$params.word"))
+	node.set("timeout_ms", pick[any](a, "timeout", nil, nil, nil, a.ms(5000), "$params.soon", "$params.word"))
 	node.set("failure_strategy", pick[any](a, "strategy", nil, "retry", "continue", "ignore_errors"))
 	node.set("prep", a.prep())
-	node.set("params", a.params())
+	node.set("params", a.ownParams())
 	node.set("post", a.maybePost())
 	if a.oneIn(3, "by reference") {
-		node["flow"] = object{"name": pick(a, "flow", byReference...)}
+		node["flow"] = object{"name": pick(a, "flow", a.names()...)}
 		if a.oneIn(5, "override") {
 			node["subflow_execs"] = []any{a.override("n1")} // which the flow may not have
 		}
@@ -341,7 +315,7 @@ func (a *author) subflow(node object) {
 func (a *author) override(key string) object {
 	spec := object{"node": key}
 	a.attempts(spec)
-	spec.set("params", a.params())
-	spec.set("timeout_ms", pick[any](a, "timeout", nil, 1500))
+	spec.set("params", a.ownParams())
+	spec.set("timeout_ms", pick[any](a, "timeout", nil, a.ms(1500)))
 	return spec
 }
