@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"github.com/pocketflowgo/pocketflow/services/scheduler/internal/engine"
@@ -126,7 +127,7 @@ func (p *player) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if moved && len(p.jobs) > 0 && p.oneIn(10) {
+	if moved && len(p.jobs) > 0 && p.oneIn(4) {
 		jobs = append(jobs, pick(p.dice, slices.Collect(maps.Values(p.jobs))...))
 	}
 	if err := p.answer(ctx, jobs); err != nil {
@@ -189,9 +190,30 @@ func (p *player) answer(ctx context.Context, jobs []storage.NodeRun) error {
 		return p.append(ctx, results)
 	case 1:
 		return p.deliver(ctx, results, p.anyone(p.dice), p.anyone(p.dice))
+	case 2:
+		return p.meet(ctx, results)
 	default:
 		return p.deliver(ctx, results, p.anyone(p.dice))
 	}
+}
+
+// meet lets a signal arrive while results are delivered.
+func (p *player) meet(ctx context.Context, results []storage.InboxEvent) error {
+	signal, err := p.nextSignal()
+	if err != nil {
+		return err
+	}
+	var appending errgroup.Group
+	var outcomes []storage.AppendOutcome
+	appending.Go(func() (err error) {
+		outcomes, err = p.store.AppendEvents(ctx, signal)
+		return err
+	})
+	err = p.deliver(ctx, results, p.anyone(p.dice))
+	if err := errors.Join(appending.Wait(), err); err != nil {
+		return err
+	}
+	return p.note(signal, outcomes)
 }
 
 // results draws how workers end jobs. That of a repeat may be another one.
@@ -243,6 +265,11 @@ func (p *player) append(ctx context.Context, events []storage.InboxEvent) error 
 	if err != nil {
 		return err
 	}
+	return p.note(events, outcomes)
+}
+
+// note keeps what was accepted.
+func (p *player) note(events []storage.InboxEvent, outcomes []storage.AppendOutcome) error {
 	for i, outcome := range outcomes {
 		event := events[i]
 		_, before := p.accepted[event.SourceID]
@@ -262,6 +289,15 @@ func (p *player) append(ctx context.Context, events []storage.InboxEvent) error 
 }
 
 func (p *player) signal(ctx context.Context) error {
+	signal, err := p.nextSignal()
+	if err != nil {
+		return err
+	}
+	return p.append(ctx, signal)
+}
+
+// nextSignal draws a signal that was not sent before.
+func (p *player) nextSignal() ([]storage.InboxEvent, error) {
 	p.signals++
 	signal := engine.Signal{
 		Key:   pick(p.dice, enginetest.SignalKeys...),
@@ -269,10 +305,7 @@ func (p *player) signal(ctx context.Context) error {
 	}
 	event := engine.Event{Kind: storage.EventSignal, Signal: &signal}
 	data, err := event.Data()
-	if err != nil {
-		return err
-	}
-	return p.append(ctx, []storage.InboxEvent{p.event(fmt.Sprintf("signal:%d", p.signals), event.Kind, data)})
+	return []storage.InboxEvent{p.event(fmt.Sprintf("signal:%d", p.signals), event.Kind, data)}, err
 }
 
 // cancel records a cancel, and sometimes waits for it.
