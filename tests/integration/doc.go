@@ -1,7 +1,7 @@
 // Package integration holds the suite to its promises on Postgres 17 and in
-// containers: the storage roles' conformance, every example, rolling restarts
-// and kills of each part under load, replicas that share the work, and the
-// migration of a database with tasks in it.
+// containers: the images, the storage roles' conformance, every example, rolling
+// restarts and kills of each part under load, replicas that share the work, and
+// the migration of a database with tasks in it.
 //
 //	make integration
 //
