@@ -297,7 +297,7 @@ func events(inputs []input) []engine.Event {
 // hold: a replay must apply the same bytes.
 func (d *drive) finished(event engine.Event) (input, error) {
 	event.At = d.r.Now()
-	sourceID := RunSource(runOf(event))
+	sourceID := "here:" + runOf(event)
 	if event.Resolved != nil {
 		sourceID = "flow:" + event.Resolved.RunID
 	}
@@ -323,8 +323,10 @@ func (d *drive) fired() input {
 	return input{event: engine.Event{Kind: storage.EventTimerFired, At: at}}
 }
 
-// RunSource is the source id of a run's end: a result that comes twice, or
-// from the queue as well as from here, is one event.
+// RunSource is the source id of a run's end that comes from outside: however
+// often it does, it is one event. An end from here is another one. It may be
+// committed while one from outside is in the inbox, which that must leave as it
+// is: an event that is counted there is to be applied.
 func RunSource(runID string) string { return "run:" + runID }
 
 // inbox reads the events from outside that are not applied.

@@ -155,7 +155,8 @@ func (p *player) meddle(ctx context.Context, seq int64) error {
 
 func (p *player) oneIn(n int) bool { return p.dice.IntN(n) == 0 }
 
-// unanswered are the jobs of which no result was accepted.
+// unanswered are the jobs of which no result was accepted, and now and then a run
+// that is executed here.
 func (p *player) unanswered(ctx context.Context) ([]storage.NodeRun, error) {
 	runs, err := p.store.ListRuns(ctx, p.id)
 	if err != nil {
@@ -163,10 +164,13 @@ func (p *player) unanswered(ctx context.Context) ([]storage.NodeRun, error) {
 	}
 	var jobs []storage.NodeRun
 	for _, run := range runs {
-		if run.Status != storage.RunQueued {
+		switch {
+		case run.Status == storage.RunQueued:
+			p.jobs[run.ID] = run
+		case run.Status == storage.RunRunning && p.oneIn(50): // which nobody may answer from outside
+		default:
 			continue
 		}
-		p.jobs[run.ID] = run
 		if _, answered := p.accepted[RunSource(run.ID)]; !answered {
 			jobs = append(jobs, run)
 		}

@@ -46,6 +46,30 @@ func TestStart_ThatEndsTheTaskWaitsForASignal(t *testing.T) {
 	require.Equal(t, map[string]any{"k": 1.0}, sharedOf(t, task))
 }
 
+// A result that nobody may send, as its run is executed here, is in the inbox
+// when the run's own end is committed.
+func TestFinished_LeavesAResultFromOutsideInTheInbox(t *testing.T) {
+	t.Parallel()
+	store := &meddling{Tasks: openStore(t)}
+	var result storage.InboxEvent
+	store.before = func() {
+		_, err := store.AppendEvents(t.Context(), []storage.InboxEvent{result})
+		require.NoError(t, err)
+	}
+	f := setup(t, store, func(ctx context.Context, id string, x engine.Execution) (engine.RunResult, error) {
+		result = answerTo(t, id, x.RunID, `"outside"`)
+		return echo(ctx, id, x)
+	})
+	f.add("wait", `{"start":"a","nodes":{"a":{"kind":"executor","service":"s","post":{"output_key":"a"}},"w":{"kind":"wait_event","signal_key":"k"}},"edges":[{"from":"a","to":"w"}]}`)
+	f.run()
+	id := f.create("wait")
+	task := f.until(id, func(task storage.Task) bool { return task.CurrentNode == "w" && task.InboxDone == task.InboxSeq })
+	require.EqualValues(t, 1, task.InboxDone)
+	require.Equal(t, map[string]any{"a": "a"}, sharedOf(t, task), "the first end counts")
+	f.cancelTask(id)
+	f.untilStatus(id, storage.TaskCanceled)
+}
+
 // dozing is a store whose leases cannot be extended while it dozes, and are
 // not claimed either: a machine that sleeps.
 type dozing struct {
