@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,18 +28,24 @@ type Deps struct {
 	Traces  trace.TracerProvider // nil: nobody traces
 }
 
-// Check refuses settings that would not do, for a process that listens at addr.
+// Check names every setting that would not do, for a process that listens at
+// addr.
 func (p Process) Check(addr string) error {
-	if err := p.CheckAddr(addr); err != nil {
-		return err
+	faults := []error{p.CheckAddr(addr)}
+	if p.AdminAddr != "" {
+		if err := p.CheckAddr(p.AdminAddr); err != nil {
+			faults = append(faults, fmt.Errorf("admin address: %w", err))
+		}
+	} else if p.MetricsAt == MetricsAtAdmin {
+		faults = append(faults, errors.New("metrics at admin: there is no admin address"))
 	}
-	if p.AdminAddr == "" {
-		return nil
+	if p.Drain < 0 {
+		faults = append(faults, fmt.Errorf("drain: %v is negative", p.Drain))
 	}
-	if err := p.CheckAddr(p.AdminAddr); err != nil {
-		return fmt.Errorf("admin address: %w", err)
+	if !(p.TraceRatio >= 0 && p.TraceRatio <= 1) { // nor is NaN
+		faults = append(faults, fmt.Errorf("trace ratio: %v is not from 0 to 1", p.TraceRatio))
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // Telemetry are the settings of what a process is seen by.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"testing"
@@ -111,6 +112,18 @@ func TestServe_LogsProbesForThoseWhoDebugAlone(t *testing.T) {
 		require.Equal(t, zap.DebugLevel, line.Level, line.ContextMap())
 	}
 	require.Zero(t, logs.FilterMessage("request_failed").Len())
+}
+
+func TestProcess_NamesEverySettingThatWouldNotDo(t *testing.T) {
+	t.Parallel()
+	err := app.Process{
+		Drain: -1, MetricsAt: app.MetricsAtAdmin, Telemetry: app.Telemetry{TraceRatio: math.NaN()},
+	}.Check("0.0.0.0:8070")
+	for _, fault := range []string{"--insecure", "admin address", "drain", "trace ratio"} {
+		require.ErrorContains(t, err, fault)
+	}
+	require.Error(t, app.Process{Telemetry: app.Telemetry{TraceRatio: 1.5}}.Check("127.0.0.1:8070"))
+	require.NoError(t, app.Process{MetricsAt: app.MetricsAtAdmin, AdminAddr: "127.0.0.1:8079"}.Check("127.0.0.1:8070"))
 }
 
 func TestProcess_AdminAddressIsLoopbackUnlessTold(t *testing.T) {

@@ -39,9 +39,6 @@ func newTraces(cfg Config, log *zap.Logger) (traces, error) {
 	if err != nil || endpoint.Host == "" || (endpoint.Scheme != "http" && endpoint.Scheme != "https") {
 		return traces{}, fmt.Errorf("trace endpoint: %q is not http://host:port", cfg.TraceEndpoint)
 	}
-	if cfg.TraceRatio < 0 || cfg.TraceRatio > 1 {
-		return traces{}, fmt.Errorf("trace ratio: %v is not from 0 to 1", cfg.TraceRatio)
-	}
 	exporter, err := otlptracehttp.New(context.Background(),
 		otlptracehttp.WithEndpointURL(endpoint.JoinPath(tracesPath).String()),
 		otlptracehttp.WithTimeout(exportTimeout))
