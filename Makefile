@@ -39,9 +39,9 @@ test: ## Run all tests: unit, conformance, contract, chaos, quick start, reposit
 
 # go test hides the words of tests that it skips; this one says it where there
 # is no server.
-postgres: ## Run the storage tests that need a server's URL, against one started for them
+postgres: ## Run the tests that need a server's URL, against one started for them
 	go run -buildvcs=false github.com/pocketflowgo/pocketflow/tests/pgtest/cmd/pgtest -- \
-		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/shared/storage/{postgres,internal/sqlstore}
+		go test -count=1 -timeout 5m github.com/pocketflowgo/pocketflow/{shared/storage/{postgres,internal/sqlstore},services/scheduler/internal/runner}
 
 # In the commit before a migration is added: docs/upgrades.md says why.
 record-statements: ## Record what this version says to its databases, for tests of the next migration
