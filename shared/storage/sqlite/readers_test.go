@@ -52,6 +52,24 @@ func TestRun_AReadEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "it does not begin")
 }
 
+// A connection that was interrupted last cannot put the log back into the file.
+func TestClose_LeavesOneWholeFileThoughAReadWasInterrupted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	driver, err := Open(t.Context(), Config{Path: path, Readers: 1})
+	require.NoError(t, err)
+	require.NoError(t, driver.Write(t.Context(), statementsOf(`CREATE TABLE names (name TEXT PRIMARY KEY)`)))
+	require.FileExists(t, path+"-wal")
+	ctx, cancel := context.WithCancel(t.Context())
+	err = driver.Run(ctx, query(func(sqlstore.Row) error {
+		cancel()
+		return nil
+	}, endless))
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, driver.Close())
+	require.NoFileExists(t, path+"-wal")
+}
+
 // endsWhenAsked is a context that ends just after it was looked at.
 type endsWhenAsked struct {
 	context.Context

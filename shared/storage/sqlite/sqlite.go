@@ -167,12 +167,14 @@ func (d *Driver) Dialect() sqlstore.Dialect {
 	}
 }
 
-// Close implements sqlstore.Driver. The lock goes last, when nothing touches
-// the file any more.
+// Close implements sqlstore.Driver. The last connection to close puts the log
+// back into the file, which one that reads cannot do after an interrupt: it would
+// leave two files that are a database only together. The lock goes when nothing
+// touches the file any more.
 func (d *Driver) Close() error {
 	d.closeOnce.Do(func() {
 		d.hints.Close()
-		d.closeErr = errors.Join(d.writer.close(), d.readers.close(), d.lock.release())
+		d.closeErr = errors.Join(d.readers.close(), d.writer.close(), d.lock.release())
 	})
 	return d.closeErr
 }
