@@ -22,6 +22,7 @@ import (
 // Client calls one service. It is safe for concurrent use.
 type Client struct {
 	base string
+	name string // of the service in messages: base without what may be a secret
 	http *http.Client
 }
 
@@ -33,9 +34,10 @@ const maxAnswer = 64 << 20
 func NewClient(base string, hc *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, fmt.Errorf("%q is not the base URL of a service (http://host:port)", base)
+		public := base[strings.LastIndexByte(base, '@')+1:]
+		return nil, fmt.Errorf("%q is not the base URL of a service (http://host:port)", public)
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: hc}, nil
+	return &Client{base: strings.TrimRight(base, "/"), name: u.Scheme + "://" + u.Host, http: hc}, nil
 }
 
 // NewHTTPClient makes an http.Client for calls between services: connections
@@ -95,9 +97,9 @@ func (c *Client) Do(ctx context.Context, call Call) (int, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return 0, errs.Wrap(err, errs.DeadlineExceeded, "%s %s did not answer in time", call.Method, c.base)
+			return 0, errs.Wrap(err, errs.DeadlineExceeded, "%s %s did not answer in time", call.Method, c.name)
 		}
-		return 0, errs.Wrap(err, errs.Unavailable, "%s cannot be reached", c.base)
+		return 0, errs.Wrap(err, errs.Unavailable, "%s cannot be reached", c.name)
 	}
 	defer func() {
 		// What is left unread would keep the connection from being reused.
@@ -110,7 +112,7 @@ func (c *Client) Do(ctx context.Context, call Call) (int, error) {
 func (c *Client) answer(resp *http.Response, call Call) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return errs.Wrap(err, errs.Unavailable, "the answer of %s broke off", c.base)
+		return errs.Wrap(err, errs.Unavailable, "the answer of %s broke off", c.name)
 	}
 	if len(data) > maxAnswer {
 		return fmt.Errorf("read the answer of %s %s: the answer is over %d bytes", call.Method, call.Path, maxAnswer)

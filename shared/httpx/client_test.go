@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +43,24 @@ func TestClient_TellsAProxysRefusalByItsStatus(t *testing.T) {
 		})
 		require.Equal(t, status, got)
 		require.Equal(t, want, errs.CodeOf(err), "%d", status)
+	}
+}
+
+func TestClient_KeepsThePasswordOfItsURLToItself(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	client, err := httpx.NewClient(strings.Replace(gone.URL, "//", "//me:secret@", 1)+"/base", http.DefaultClient)
+	require.NoError(t, err)
+	_, err = client.Do(t.Context(), httpx.Call{Method: http.MethodGet, Path: "/x"})
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	var told *errs.Error
+	require.ErrorAs(t, err, &told)
+	require.Equal(t, gone.URL+" cannot be reached", told.Detail)
+	for _, base := range []string{"ftp://me:secret@host", "http://me:secret@host:port:x/", "me:secret@host"} {
+		_, err = httpx.NewClient(base, http.DefaultClient)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
 	}
 }
 
