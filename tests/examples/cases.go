@@ -28,11 +28,10 @@ const patience = 60 * time.Second
 func (d Dir) Run(t *testing.T, client *suitetest.Client, all []Example, source func(Dir, string) flow.Source) {
 	t.Helper()
 	versions := d.publish(t, client, all, source)
+	// The tasks run at once, and are looked at in turn: a parallel subtest would
+	// wait for a place while its task does not.
 	for _, run := range startAll(t, client, all, versions) {
-		t.Run(run.example.Name+"/"+run.Title, func(t *testing.T) {
-			t.Parallel()
-			run.follow(t)
-		})
+		t.Run(run.example.Name+"/"+run.Title, func(t *testing.T) { run.follow(t) })
 	}
 }
 

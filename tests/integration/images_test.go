@@ -103,7 +103,8 @@ func TestImages_AreBuiltFromTheTree(t *testing.T) {
 
 // What an image says of itself is what it does: alone, by its own user, on a
 // root file system that it cannot write to, with nothing but its address told.
-func TestImages_AreSmallAndBecomeHealthyWithoutRights(t *testing.T) { //nolint:paralleltest // the examples, whose waits have ends, wait for its place
+func TestImages_AreSmallAndBecomeHealthyWithoutRights(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	docker, err := testcontainers.NewDockerClientWithOpts(t.Context())
 	require.NoError(t, err)
